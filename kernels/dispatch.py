@@ -1,0 +1,66 @@
+"""Which function runs under a kernel's name: the column that fits the dtype, unless `use` says otherwise."""
+import contextlib
+import functools
+import importlib
+from contextvars import ContextVar
+
+import numpy as np
+
+from .table import SPECS
+
+FAMILIES = {                    # file -> how its kernels' names begin
+    "conv2d": ("conv2d_",), "pool2d": ("maxpool2d_", "avgpool2d_", "global_avgpool2d_"), "dense": ("dense_",),
+    "activation": ("relu_", "leaky_relu_", "sigmoid_", "tanh_", "gelu_"), "softmax": ("softmax_forward", "softmax_backward"),
+    "loss": ("softmax_cross_entropy_", "mean_squared_error_"), "batchnorm": ("batchnorm_",), "dropout": ("dropout_",),
+    "update": ("sgd_", "nesterov_", "adam_", "adamw_"),
+}
+KERNELS = tuple(SPECS)
+COLUMNS = {column: {name: f"{family}_{column}" for name in KERNELS for family, starts in FAMILIES.items() if name.startswith(starts)}
+           for column in ("reference", "cpu")}          # column -> kernel -> module
+
+_FLOAT32 = np.dtype(np.float32)
+_NONE: dict = {}
+_overrides: ContextVar[dict] = ContextVar("overrides", default=_NONE)  # noqa: B039 (never changed, only replaced)
+
+
+@functools.cache
+def function(column: str, name: str):
+    """The kernel `name` of a column; its module is imported at the first call."""
+    if column not in COLUMNS:
+        raise ValueError(f"no column {column!r}; known: {', '.join(COLUMNS)}")
+    if name not in COLUMNS[column]:
+        raise ValueError(f"no kernel {name!r}; known: {', '.join(KERNELS)}")
+    return getattr(importlib.import_module("." + COLUMNS[column][name], __package__), name)
+
+
+def get(name: str, dtype):
+    """The kernel that runs for arrays of this dtype: float32 in the cpu column, every other type in the reference."""
+    overrides = _overrides.get()
+    if overrides:
+        if name in overrides:
+            return overrides[name]
+        if "column" in overrides:
+            return function(overrides["column"], name)
+    return function("cpu" if dtype == _FLOAT32 else "reference", name)
+
+
+@contextlib.contextmanager
+def use(column: str | None = None, **kernels):
+    """Within the block, take kernels from another column, or use the caller's own: `use(conv2d_forward=mine)`.
+
+    Inner blocks win over outer ones. Raises ValueError for an unknown column or kernel, TypeError for what is not callable.
+    """
+    for name, kernel in kernels.items():
+        if name not in SPECS:
+            raise ValueError(f"no kernel {name!r}; known: {', '.join(KERNELS)}")
+        if not callable(kernel):
+            raise TypeError(f"{name} must be a function, got {type(kernel).__name__}")
+    if column is not None:
+        function(column, KERNELS[0])
+        kernels = {"column": column} | kernels
+    outer = {} if column is not None else _overrides.get()      # a named column hides the kernels named outside
+    token = _overrides.set(outer | kernels)
+    try:
+        yield
+    finally:
+        _overrides.reset(token)

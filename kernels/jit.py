@@ -1,0 +1,215 @@
+"""How a function of the cpu column is compiled, checked and called: the one place for Numba's options.
+
+    @helper            compiled into its callers
+    @linked(types)     compiled once, reached by other kernels through its address (one micro-kernel, many callers)
+    @cpu_kernel        a public kernel: compiled at the first call, kept in the cache, validated at every call
+
+What a call costs: Numba's dispatcher compares the types of the arguments (C code), the compiled entry compares shapes,
+ranges and memory (some nanoseconds, generated from table.py), then the body runs. Whatever does not pass goes to the
+Python validator, which either makes it usable (a view is copied) or raises with all the numbers.
+"""
+import inspect
+import threading
+import time
+
+import numpy as np
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+from .cache import KernelCache
+from .table import INTEGER_RANGES, PAD_LIMIT, SPECS, STRIDE_LIMIT, Spec, validate
+
+# contract: a * b + c may be one instruction. nsz: -0 and +0 are alike. Never nnan or ninf: NaN must survive training;
+# never reassoc: sums keep their order, so that every machine gives the same bits.
+OPTIONS = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+
+_lock = threading.RLock()           # one compilation at a time
+_seconds = 0.0
+
+
+def compile_seconds() -> float:
+    """Seconds this process has spent compiling kernels, or loading them from the cache."""
+    return _seconds
+
+
+def helper(function):
+    """A function that other kernels compile in."""
+    return njit(**OPTIONS)(function)
+
+
+class _NoMatch(TypeError):
+    """No compiled variant for these argument types."""
+
+
+def _refuse(*args, **named):
+    raise _NoMatch
+
+
+def _compile(dispatcher, signature):
+    """Compiles, or loads, one variant; returns Numba's compile result."""
+    global _seconds
+    start = time.perf_counter()
+    dispatcher.__dict__.pop("_compile_for_args", None)
+    dispatcher.compile(signature)
+    dispatcher._compile_for_args = _refuse      # from here on, other types are the validator's business
+    _seconds += time.perf_counter() - start
+    return dispatcher.overloads[signature]
+
+
+class Linked:
+    """A function of fixed types that kernels reach through its address."""
+
+    def __init__(self, function, signature):
+        self.function, self.signature, self.entry = function, signature, None
+
+    def address(self):
+        if config.DISABLE_JIT:
+            return self.function
+        if self.entry is None:
+            with _lock:
+                if self.entry is None:
+                    dispatcher = njit(**OPTIONS)(self.function)
+                    dispatcher._cache = KernelCache(f"{self.function.__module__}.{self.function.__name__}")
+                    self.result = _compile(dispatcher, self.signature)          # kept: the address lives as long as this
+                    self.entry = self.result.library.get_pointer_to_function(self.result.fndesc.llvm_func_name)
+        return self.entry
+
+
+LINKED: dict[str, Linked] = {}
+
+
+def linked(*signature):
+    def register(function):
+        LINKED[function.__name__] = Linked(function, signature)
+        return function
+    return register
+
+
+@intrinsic
+def _call_address(typing, address, a, b, start, out, numbers):
+    arguments = (a, b, start, out, numbers)
+
+    def generate(context, builder, signature, args):
+        convention = context.call_conv
+        pointer = convention.get_function_type(types.none, arguments).as_pointer()
+        convention.call_function(builder, builder.inttoptr(args[0], pointer), types.none, arguments, args[1:])
+        return context.get_dummy_value()
+    return types.void(types.int64, *arguments), generate
+
+
+if config.DISABLE_JIT:
+    def call(function, *args):
+        """Calls a linked function: its address in compiled code, the function itself without the compiler."""
+        function(*args)
+else:
+    call = _call_address
+
+
+class Kernel:
+    """A public kernel of the cpu column; see the module's docstring for what happens in a call.
+
+    A body may name linked functions as parameters behind those of the table; they are filled in here.
+    """
+
+    def __init__(self, body):
+        self.spec: Spec = SPECS[body.__name__]
+        parameters = tuple(inspect.signature(body).parameters)
+        self.links = parameters[len(self.spec.parameters):]
+        if parameters != self.spec.parameters + self.links:
+            raise TypeError(f"{self.spec.name} must take ({', '.join(self.spec.parameters)})")
+        self.__name__ = self.__qualname__ = body.__name__
+        self.__doc__, self.__module__ = body.__doc__, body.__module__
+        own = list(inspect.signature(body).parameters.values())[: len(self.spec.parameters)]
+        self.__signature__ = inspect.Signature(own)
+        self.body, self.dispatcher, self.addresses = body, None, ()
+
+    def __call__(self, *args, **named):
+        if named:
+            args = self.__signature__.bind(*args, **named).args
+        if self.dispatcher is not None:
+            try:
+                if self.dispatcher(*args, *self.addresses):
+                    return
+            except _NoMatch:
+                pass
+        self._checked_call(args)
+
+    def _checked_call(self, args):
+        args = validate(self.spec, args, np.dtype(np.float32))
+        if config.DISABLE_JIT:
+            return self.body(*args, *(LINKED[name].address() for name in self.links))
+        arrays = args[: len(self.spec.arrays)]
+        arrays = [a if a.flags.writeable else a.copy() for a in arrays]     # one compiled variant serves both
+        self._prepare(arrays)
+        if not self.dispatcher(*arrays, *args[len(arrays):], *self.addresses):
+            raise AssertionError(f"{self.spec.name}: the compiled check refuses what the validator accepts")
+
+    def _prepare(self, arrays):
+        """Has the variant for arrays with these numbers of axes."""
+        floats = {"float": types.float32, "uint8": types.uint8, "int64": types.int64}
+        signature = tuple(types.Array(floats[a.dtype], v.ndim, "C") for a, v in zip(self.spec.arrays, arrays, strict=True))
+        signature += (types.int64,) * len(self.spec.integers) + (types.float64,) * len(self.spec.floats)
+        signature += (types.int64,) * len(self.links)
+        with _lock:
+            if self.dispatcher is None:
+                self.addresses = tuple(LINKED[name].address() for name in self.links)
+                dispatcher = njit(**OPTIONS)(_entry(self.spec, self.body, self.links))
+                dispatcher._cache = KernelCache(f"{self.__module__}.{self.__name__}")
+                _compile(dispatcher, signature)
+                self.dispatcher = dispatcher
+            elif signature not in self.dispatcher.overloads:
+                _compile(self.dispatcher, signature)
+
+
+cpu_kernel = Kernel
+
+
+def _overlap(a, b):
+    """Whether two C-contiguous arrays share memory."""
+    p, q = a.ctypes.data, b.ctypes.data
+    return p < q + b.size * b.itemsize and q < p + a.size * a.itemsize
+
+
+def _windows_fit(extent, outputs, window, stride, pad, limit):
+    """The condition of table._check_windows for one axis."""
+    after = (outputs - 1) * stride + window - pad - extent
+    return -stride < after <= limit and pad <= limit
+
+
+def _conditions(spec: Spec) -> list[str]:
+    """What a call must fulfil, as Python expressions over its arguments; the same rules as table.validate."""
+    bound, like, tests = {}, None, []
+    for array in spec.arrays:
+        if array.axes == "*":
+            like = like or array.name
+            tests += [f"{array.name}.shape == {like}.shape"] if array.name != like else []
+        else:
+            for axis, letter in enumerate(array.axes):
+                extent = f"{array.name}.shape[{axis}]"
+                tests += [f"{extent} == {bound[letter]}"] if letter in bound else [f"{extent} > 0"] if letter != "N" else []
+                bound.setdefault(letter, extent)
+    for name in spec.integers:
+        pad = name.startswith("pad")
+        low, high = INTEGER_RANGES.get(name, (0 if pad else 1, PAD_LIMIT if pad else STRIDE_LIMIT))
+        tests.append(f"{low} <= {name} <= {high}")
+    tests += ["0 <= rate < 1"] if "rate" in spec.floats else []
+    tests += ["size_h * size_w <= 255"] if "size_h" in spec.integers else []
+    for axis, out, window, stride, pad, pool in spec.windows:
+        size = bound.get(window, window)
+        tests.append(f"fit({bound[axis]}, {bound[out]}, {size}, {stride}, {pad}, {f'{size} - 1' if pool else PAD_LIMIT})")
+    for output in spec.outputs:
+        tests += [f"not overlap({output.name}, {a.name})" for a in spec.arrays if a.name != output.name]
+    return tests
+
+
+def _entry(spec: Spec, body, links):
+    """The compiled front of a kernel: False if a condition fails, else the body runs and the answer is True."""
+    names = ", ".join(spec.parameters + tuple(links))
+    lines = [f"def {spec.name}({names}):"]
+    lines += [f"    if not ({test}): return False" for test in _conditions(spec)]
+    if any(a.name == "labels" for a in spec.arrays):
+        lines += ["    for label in labels:", "        if not 0 <= label < x.shape[1]: return False"]
+    lines += [f"    body({names})", "    return True"]
+    scope = {"__name__": body.__module__, "body": helper(body), "overlap": helper(_overlap), "fit": helper(_windows_fit)}
+    exec("\n".join(lines), scope)           # built from table.py alone
+    return scope[spec.name]

@@ -1,0 +1,66 @@
+"""One optimizer step on one array of weights, in place; PyTorch's formulas.
+
+    g = dw + weight_decay w                                                   (AdamW: g = dw, and w shrinks by lr weight_decay w)
+    sgd        v = momentum v + g,   w -= lr v
+    nesterov   v = momentum v + g,   w -= lr (g + momentum v)
+    adam       m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2,   step counts from 1
+               w -= lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + eps)          Kingma & Ba 2015, Loshchilov & Hutter 2019
+"""
+import numpy as np
+
+from .jit import cpu_kernel, helper
+from .simd import LANES, fma, load_tail, sqrt, store_tail
+
+
+@cpu_kernel
+def sgd_update(dw, w, velocity, lr, momentum, weight_decay):
+    """Stochastic gradient descent with momentum (heavy ball)."""
+    rate, keep, decay = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
+    for i in range(0, w.size, LANES):
+        rest = w.size - i
+        weights = load_tail(w, i, rest)
+        v = fma(load_tail(velocity, i, rest), keep, fma(weights, decay, load_tail(dw, i, rest)))
+        store_tail(velocity, i, v, rest)
+        store_tail(w, i, weights - v * rate, rest)
+
+
+@cpu_kernel
+def nesterov_update(dw, w, velocity, lr, momentum, weight_decay):
+    """SGD with Nesterov momentum: the step looks ahead along the velocity."""
+    rate, keep, decay = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
+    for i in range(0, w.size, LANES):
+        rest = w.size - i
+        weights = load_tail(w, i, rest)
+        g = fma(weights, decay, load_tail(dw, i, rest))
+        v = fma(load_tail(velocity, i, rest), keep, g)
+        store_tail(velocity, i, v, rest)
+        store_tail(w, i, weights - fma(v, keep, g) * rate, rest)
+
+
+@helper
+def _adam(dw, w, m, v, step, lr, beta1, beta2, eps, in_gradient, in_weights):
+    """Both Adams: decay goes into the gradient (Adam), or shrinks the weights directly (AdamW)."""
+    b1, b2, keep1, keep2 = np.float32(1 - beta1), np.float32(1 - beta2), np.float32(beta1), np.float32(beta2)
+    rate, root = np.float32(lr / (1 - beta1 ** step)), np.float32(1 / np.sqrt(1 - beta2 ** step))
+    small, coupled, shrink = np.float32(eps), np.float32(in_gradient), np.float32(1 - in_weights)
+    for i in range(0, w.size, LANES):
+        rest = w.size - i
+        weights = load_tail(w, i, rest)
+        g = fma(weights, coupled, load_tail(dw, i, rest))
+        first = fma(load_tail(m, i, rest), keep1, g * b1)
+        second = fma(load_tail(v, i, rest), keep2, g * g * b2)
+        store_tail(m, i, first, rest)
+        store_tail(v, i, second, rest)
+        store_tail(w, i, weights * shrink - first * rate / fma(sqrt(second), root, small), rest)
+
+
+@cpu_kernel
+def adam_update(dw, w, m, v, step, lr, beta1, beta2, eps, weight_decay):
+    """Adam; weight decay is added to the gradient."""
+    _adam(dw, w, m, v, step, lr, beta1, beta2, eps, weight_decay, 0.0)
+
+
+@cpu_kernel
+def adamw_update(dw, w, m, v, step, lr, beta1, beta2, eps, weight_decay):
+    """Adam with decoupled weight decay: w shrinks by lr * weight_decay * w."""
+    _adam(dw, w, m, v, step, lr, beta1, beta2, eps, 0.0, lr * weight_decay)

@@ -1,0 +1,157 @@
+"""The engine: cuts a batch into shards, runs stretches of layers on a pool of threads, adds up the shards' gradients.
+
+Shards are runs of a fixed number of images that depends on the net's shapes alone, chosen so that a shard's activations
+stay in a core's own cache while all layers of a stretch pass over them, forward and backward. Gradients are added in shard
+order. So who computes what never changes a bit: 1, 2 or 7 threads give the same weights.
+
+    step:   head | tail        head: all layers up to the last one that needs the whole batch (often none)
+            head forward       stretch by stretch over all shards (layers/chain.py)
+            tail               per shard in one go: forward, loss, backward
+            head backward      stretch by stretch over all shards
+"""
+from __future__ import annotations
+
+import contextvars
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from . import memory
+from .layers import chain
+from .layers.base import join
+
+SHARD_BYTES = 3 << 20           # activations of one shard; measured on 1 to 2 MiB of second-level cache
+SHARD_IMAGES = 32               # at most; more gain nothing, and a batch should fall into several shards
+SMALL_WORK = 4_000_000          # multiply-adds (about 200 microseconds) that are not worth waking another thread for
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Caches:
+    """What backward needs of a forward pass; opaque to the caller."""
+
+    def __init__(self, layers: list, sizes: list[int], train: bool):
+        self.layers, self.sizes, self.train = layers, sizes, train     # layers[layer][shard]
+
+
+class Engine:
+    """Runs `layers` on batches of images of `input_shape`. threads: None for all usable cores."""
+
+    def __init__(self, layers, input_shape: tuple[int, ...], threads: int | None = None):
+        self.layers, self.input_shape = tuple(layers), tuple(input_shape)
+        self.threads = threads or usable_cores()
+        kept = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, 4) for layer in self.layers)
+        self.shard_images = max(1, min(SHARD_IMAGES, SHARD_BYTES // max(1, kept)))
+        self.work = sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.layers)
+        pools: list[memory.Pool] = []
+        pools += (memory.Pool(pools) for _ in range(self.threads))
+        self.pools = pools
+        self._helpers: ThreadPoolExecutor | None = None
+        self._process = 0
+        self._lock = threading.Lock()
+        self.seen_threads: set[int] = set()
+
+    # ---- shards over threads ----
+
+    def shards(self, n: int) -> list[slice]:
+        """The images of each shard of a batch of n; one empty shard for n = 0."""
+        return [slice(lo, min(n, lo + self.shard_images)) for lo in range(0, max(n, 1), self.shard_images)]
+
+    def run(self, function: Callable, *lists: list) -> list:
+        """[function(*items) for items in zip(*lists)], the calls spread over the threads, results in order.
+
+        Worker t starts with call t, then each takes the next one that is left. An exception ends all and is raised here.
+        """
+        count = len(lists[0])
+        workers = min(self.threads, count) if count * self.shard_images * self.work >= SMALL_WORK else 1
+        results: list = [None] * count
+        rest, failures = itertools.count(workers), []
+
+        def work(worker):
+            self.seen_threads.add(threading.get_ident())
+            with memory.using(self.pools[worker]):
+                i = worker
+                while i < count and not failures:
+                    try:
+                        results[i] = function(*(items[i] for items in lists))
+                    except BaseException as failure:
+                        failures.append(failure)
+                        return
+                    i = next(rest)
+
+        helpers = [self._submit(work, worker) for worker in range(1, workers)]
+        work(0)
+        for helper in helpers:
+            helper.result()
+        if failures:
+            raise failures[0]
+        return results
+
+    def _submit(self, work, worker):
+        with self._lock:
+            if self._helpers is None or self._process != os.getpid():       # a fork takes no threads along
+                self._helpers = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="minicnn")
+                self._process = os.getpid()
+            return self._helpers.submit(contextvars.copy_context().run, work, worker)
+
+    # ---- whole passes ----
+
+    def forward(self, x: np.ndarray, train: bool, keys=None) -> tuple[np.ndarray, Caches]:
+        """y of a batch, and what `backward` needs."""
+        cuts = self.shards(len(x))
+        xs, rngs = [x[cut] for cut in cuts], _shard_keys(keys, cuts)
+        ys, caches = chain.forward_shards(self.layers, xs, train, rngs, self.run)
+        return join(ys), Caches(caches, [len(part) for part in xs], train)
+
+    def backward(self, dy: np.ndarray, caches: Caches) -> tuple[np.ndarray, list[dict]]:
+        """dx of the batch, and the gradients of each layer's params."""
+        if len(dy) != sum(caches.sizes):
+            raise ValueError(f"dy holds {len(dy)} images, the forward pass had {sum(caches.sizes)}")
+        cuts = self.shards(len(dy))
+        dxs, grads = chain.backward_shards(self.layers, [dy[cut] for cut in cuts], caches.layers, caches.train, self.run)
+        return join(dxs), grads
+
+    def infer(self, x: np.ndarray) -> np.ndarray:
+        """y of a batch in evaluation mode, keeping nothing for backward."""
+        if any(layer.whole_batch(False) for layer in self.layers):
+            return self.forward(x, False)[0]
+        return join(self.run(lambda part: chain.infer(self.layers, part), [x[cut] for cut in self.shards(len(x))]))
+
+    def step(self, x: np.ndarray, labels: np.ndarray, loss, keys=None, layers=None) -> tuple[np.ndarray, list[dict]]:
+        """Forward, loss and backward of one batch: each image's loss, and the gradients of the batch's mean loss.
+
+        layers: those to train, if not all (a Softmax at the end is part of the loss). The gradients of the other layers
+        are not made, nor dx.
+        """
+        layers = self.layers if layers is None else tuple(layers)
+        cuts = self.shards(len(x))
+        xs, rngs, targets = [x[cut] for cut in cuts], _shard_keys(keys, cuts), [labels[cut] for cut in cuts]
+        scale = 1.0 / loss.denominator(labels, x.dtype)
+        border = max((i + 1 for i, layer in enumerate(layers) if layer.whole_batch(True)), default=0)
+        head, tail = layers[:border], layers[border:]
+        xs, caches = chain.forward_shards(head, xs, True, rngs, self.run)
+        adder = chain.OrderedSum()
+
+        def finish(index, x, target, key):
+            logits, kept = chain.forward(tail, x, True, key)
+            losses = loss.forward(logits, target)
+            dx, grads = chain.backward(tail, loss.backward(logits, target, scale), kept, need_dx=bool(head))
+            adder.add(index, grads)
+            return losses, dx
+
+        done = self.run(finish, list(range(len(cuts))), xs, targets, rngs)
+        grads = adder.total
+        if head:
+            grads = chain.backward_shards(head, [dx for _, dx in done], caches, True, self.run, need_dx=False)[1] + grads
+        return np.concatenate([losses for losses, _ in done]), grads
+
+
+def _shard_keys(keys, cuts) -> list:
+    return [None if keys is None else keys.shard(cut.start, cut.stop) for cut in cuts]

@@ -1,0 +1,118 @@
+"""Batch normalisation: each channel gets mean 0 and variance 1 over the batch, then a scale and a shift that are learned.
+
+    xhat = (x - mean) / sqrt(var + eps)
+    y    = gamma * xhat + beta
+    dgamma = sum of dy * xhat              dbeta = sum of dy
+    dx     = gamma / sqrt(var + eps) * (dy - (dbeta + xhat * dgamma) / M)           train=True
+    dx     = gamma / sqrt(var + eps) * dy                                           train=False
+
+x, y (N,H,W,C) or (N,C); mean, var, gamma, beta (C,); sums and statistics run over the M = N*H*W values of a channel.
+With train=True mean and var are those of the whole batch (var divided by M), and the running statistics in `state` follow:
+
+    running = momentum * running + (1 - momentum) * batch              with the unbiased variance, divided by M - 1
+
+With train=False the running statistics are used, as constants. A batch that comes in shards is read twice, for the mean
+and then for the variance; partial sums are added in shard order, so their bits do not depend on who computed them.
+Source: Ioffe and Szegedy 2015, "Batch normalization", algorithms 1 and 2; derivative: section 3.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from .. import initializers, kernels, memory
+from ..arguments import real
+from .base import Layer, LayerError, Shape, in_order, shape_text
+
+
+class BatchNorm(Layer):
+    """params gamma, beta; state mean, var. momentum: share of the old running statistics that a step keeps."""
+
+    def __init__(self, momentum: float = 0.9, eps: float = 1e-5):
+        self.momentum, self.eps = real(momentum, "momentum", high=1), real(eps, "eps", low=1e-30)
+
+    def build(self, input_shape: Shape, rng) -> Shape:
+        if len(input_shape) not in (1, 3):
+            raise LayerError(f"{self!r} got {shape_text(input_shape, batch=True)}: it needs (N,H,W,C) or (N,C).")
+        channels = input_shape[-1:]
+        self.params = {name: initializers.constant(value, channels, rng) for name, value in (("gamma", 1), ("beta", 0))}
+        self.state = {name: initializers.constant(value, channels, rng) for name, value in (("mean", 0), ("var", 1))}
+        return input_shape
+
+    def whole_batch(self, train):
+        return train
+
+    def forward(self, x, train=False, rng=None):
+        return self.forward_shards([x], train, None, in_order)[0]
+
+    def backward(self, dy, cache):
+        (dx,), grads = self.backward_shards([dy], [cache], in_order)
+        return dx, grads
+
+    def forward_shards(self, xs, train, rngs, run):
+        mean, var, count = self._batch_statistics(xs, run) if train else (self.state["mean"], self.state["var"], None)
+        gamma, beta = self.params["gamma"], self.params["beta"]
+
+        def normalise(x):
+            y = memory.empty(x.shape, x.dtype)
+            kernels.get("batchnorm_forward", x.dtype)(_maps(x), mean, var, gamma, beta, _maps(y), self.eps)
+            return y, (x, mean, var, count)
+
+        return run(normalise, xs)
+
+    def backward_shards(self, dys, caches, run):
+        gamma = self.params["gamma"]
+        _, mean, var, count = caches[0]
+
+        def sums(dy, cache):
+            dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
+            kernels.get("batchnorm_backward_sums", dy.dtype)(_maps(dy), _maps(cache[0]), mean, var, dgamma, dbeta, self.eps)
+            return dgamma, dbeta
+
+        dgamma, dbeta = (_add(parts) for parts in zip(*run(sums, dys, caches), strict=True))
+        # Running statistics are constants: nothing flows back through them, so their sums count as 0 in dx.
+        through = (dgamma, dbeta, count) if count else (np.zeros_like(gamma), np.zeros_like(gamma), 1)
+
+        def input_gradient(dy, cache):
+            dx = memory.empty(dy.shape, dy.dtype)
+            kernels.get("batchnorm_backward_input", dy.dtype)(
+                _maps(dy), _maps(cache[0]), mean, var, gamma, through[0], through[1], _maps(dx), through[2], self.eps)
+            return dx
+
+        return run(input_gradient, dys, caches), {"gamma": dgamma, "beta": dbeta}
+
+    def _batch_statistics(self, xs, run) -> tuple[np.ndarray, np.ndarray, int]:
+        """mean and biased variance of the batch, and the number of values behind them; moves the running statistics."""
+        channels, dtype = xs[0].shape[-1], xs[0].dtype
+        count = sum(x.size for x in xs) // channels
+        if count < 2:
+            raise LayerError(f"{self.name}: batch normalisation needs at least 2 values per channel in training, got {count}; "
+                             "use a larger batch.")
+
+        def total(x):
+            out = np.empty(channels, dtype)
+            kernels.get("batchnorm_sum", dtype)(_maps(x), out)
+            return out
+
+        def squares(x):
+            out = np.empty(channels, dtype)
+            kernels.get("batchnorm_squares", dtype)(_maps(x), mean, out)
+            return out
+
+        mean = _add(run(total, xs)) / count
+        var = _add(run(squares, xs)) / count
+        for name, batch in (("mean", mean), ("var", var * (count / (count - 1)))):
+            self.state[name][...] = self.momentum * self.state[name] + (1 - self.momentum) * batch
+        return mean, var, count
+
+
+def _maps(x: np.ndarray) -> np.ndarray:
+    """(N,C) as (N,1,1,C), for kernels that know maps only; a view."""
+    return x if x.ndim == 4 else x.reshape(x.shape[0], 1, 1, x.shape[1])
+
+
+def _add(parts) -> np.ndarray:
+    """The sum over the shards, in shard order."""
+    total = np.array(parts[0])
+    for part in parts[1:]:
+        total += part
+    return total

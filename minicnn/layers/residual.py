@@ -1,0 +1,112 @@
+"""A residual block: layers, and a shortcut around them.
+
+    y  = layers(x) + shortcut(x)                                    an empty shortcut is the identity
+    dx = (dx of layers, from dy) + (dx of shortcut, from dy)        the sum hands dy to both unchanged
+
+x (N,H,W,C); both ways must end in the same shape. Source: He et al. 2016, "Deep residual learning", section 3.2.
+"""
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+
+from .. import memory
+from .base import Layer, LayerError, Shape, build, in_order, shape_text
+from .chain import backward_shards, flatten, forward_shards, name_layers
+
+
+class Residual(Layer):
+    """params and state are those of the layers inside, as conv2d_2/w: read-only dicts of arrays to be changed in place."""
+
+    def __init__(self, layers: list[Layer], shortcut: list[Layer] = ()):
+        self.layers, self.shortcut = tuple(layers), tuple(shortcut)
+        self.children = self.layers + self.shortcut
+        if not self.layers:
+            raise ValueError("Residual needs at least one layer")
+        if not all(isinstance(layer, Layer) for layer in self.children):
+            raise TypeError("Residual takes lists of layers")
+        name_layers(self.children)
+
+    @property
+    def params(self):
+        return MappingProxyType({f"{layer.name}/{key}": array for layer in self._leaves() for key, array in layer.params.items()})
+
+    @property
+    def state(self):
+        return MappingProxyType({f"{layer.name}/{key}": array for layer in self._leaves() for key, array in layer.state.items()})
+
+    @property
+    def per_image(self):
+        return all(layer.per_image for layer in self.children)
+
+    def build(self, input_shape: Shape, rng) -> Shape:
+        ends = []
+        for way in (self.layers, self.shortcut):
+            shape = input_shape
+            for number, layer in enumerate(way, 1):
+                try:
+                    shape = build(layer, shape, rng)
+                except LayerError as error:
+                    error.args = (f"{'shortcut' if way is self.shortcut else 'inner'} layer {number} {error}",)
+                    raise
+            ends.append(shape)
+        if ends[0] != ends[1]:
+            raise LayerError(f"Residual adds {shape_text(ends[0], batch=True)} of its layers to {shape_text(ends[1], batch=True)} "
+                             "of its shortcut: the shapes must agree; put a 1x1 Conv2D on the shortcut.")
+        return ends[0]
+
+    def whole_batch(self, train):
+        return any(layer.whole_batch(train) for layer in self.children)
+
+    def forward(self, x, train=False, rng=None):
+        return self.forward_shards([x], train, [rng], in_order)[0]
+
+    def backward(self, dy, cache):
+        (dx,), grads = self.backward_shards([dy], [cache], in_order)
+        return dx, grads
+
+    def forward_shards(self, xs, train, rngs, run):
+        main, main_caches = forward_shards(self.layers, xs, train, rngs, run)
+        short, short_caches = forward_shards(self.shortcut, xs, train, rngs, run)
+        ys = run(_add, main, short)
+        return [(y, (train, [c[i] for c in main_caches], [c[i] for c in short_caches])) for i, y in enumerate(ys)]
+
+    def backward_shards(self, dys, caches, run):
+        train = caches[0][0]
+        main_caches, short_caches = ([list(shards) for shards in zip(*(cache[way] for cache in caches), strict=True)] for way in (1, 2))
+        main, main_grads = backward_shards(self.layers, dys, main_caches, train, run)
+        short, short_grads = backward_shards(self.shortcut, dys, short_caches, train, run)
+        grads = {f"{layer.name}/{key}" if not layer.children else key: grad
+                 for layer, of_layer in zip(self.children, main_grads + short_grads, strict=True) for key, grad in of_layer.items()}
+        return run(_add, main, short), grads
+
+    def config(self):
+        from . import to_spec
+        return {"layers": [to_spec(layer) for layer in self.layers], "shortcut": [to_spec(layer) for layer in self.shortcut]}
+
+    @classmethod
+    def from_config(cls, config, registry=None):
+        from . import from_spec
+        if config.keys() != {"layers", "shortcut"}:
+            raise ValueError(f"Residual needs layers and shortcut, got {sorted(config)}")
+        return cls([from_spec(spec, registry) for spec in config["layers"]],
+                   [from_spec(spec, registry) for spec in config["shortcut"]])
+
+    def __repr__(self):
+        return f"Residual({list(self.layers)}, shortcut={list(self.shortcut)})" if self.shortcut else f"Residual({list(self.layers)})"
+
+    def flops(self, input_shape, output_shape):
+        return sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.children)
+
+    def kept_bytes(self, input_shape, output_shape, itemsize):
+        inner = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, itemsize) for layer in self.children)
+        return inner + super().kept_bytes(input_shape, output_shape, itemsize)
+
+    def _leaves(self):
+        return (layer for layer in flatten(self.children) if not layer.children)
+
+
+def _add(main, short):
+    y = memory.empty(main.shape, main.dtype)
+    return np.add(main, short, out=y)

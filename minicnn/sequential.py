@@ -1,0 +1,178 @@
+"""Sequential: a net as a list of layers, each fed with the output of the one before.
+
+    y = f_L(... f_2(f_1(x)))            dx = J_1^T J_2^T ... J_L^T dy           (J_i: Jacobian of layer i; the chain rule)
+
+x (N, *input_shape), y (N, *output_shape). How a batch is cut into shards and spread over threads is engine.py's affair.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import kernels, shapes, summary
+from .arguments import whole
+from .layers import Layer, Softmax
+from .layers.base import shape_text
+from .layers.chain import flatten, name_layers
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .random import Keys
+
+PREDICT_BATCH = 256         # images at a time in predict: bounds its memory; an image's output does not depend on its batch
+
+
+class Answer(NamedTuple):
+    """What `classify` says of one picture. probabilities: (classes,), in the order of net.classes."""
+
+    label: str
+    probability: float
+    probabilities: np.ndarray
+
+
+class Sequential:
+    """A net of `layers` for inputs of `input_shape`, (H, W, C) or (C,).
+
+    seed: of the first weights; None makes placeholders, to be filled by `load_tensors`.  dtype: "float32" or "float64".
+    threads: None for all usable cores.  classes, preprocessing: set by `fit`, and stored in the model file.
+    Raises LayerError (a ValueError) that names the first layer whose input does not fit.
+    """
+
+    def __init__(self, layers: list[Layer], input_shape: tuple[int, ...], seed: int | None = 0, dtype="float32",
+                 threads: int | None = None):
+        self.layers = _checked_layers(layers)
+        self.input_shape = shapes.checked_shape(input_shape)
+        self.seed = None if seed is None else whole(seed, "seed", 0, 2**63 - 1)
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype}")
+        self.threads = None if threads is None else whole(threads, "threads")
+        self.classes: list[str] | None = None
+        self.preprocessing: dict[str, Any] | None = None
+        name_layers(self.layers)
+        self.output_shape = shapes.build_layers(self.layers, self.input_shape, self.seed)
+        if self.seed is not None:
+            for arrays in self._dicts():
+                arrays.update({name: np.array(array, self.dtype, order="C") for name, array in arrays.items()})
+        for layer in flatten(self.layers):
+            layer.taken = True
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs the layers, shard by shard."""
+        from .engine import Engine
+        return Engine(self.layers, self.input_shape, self.threads)
+
+    @property
+    def logit_layers(self) -> tuple[Layer, ...]:
+        """The layers that are trained: all but a Softmax at the end, which the loss contains."""
+        return self.layers[:-1] if isinstance(self.layers[-1], Softmax) else self.layers
+
+    def forward(self, x, train: bool = False, rng: Keys | None = None) -> tuple[np.ndarray, Any]:
+        """y (N, *output_shape), and the caches for `backward`. rng: the keys of Dropout, needed with train=True."""
+        return self.engine.forward(self._batch(x, self.input_shape, "x"), train, rng)
+
+    def backward(self, dy, caches) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
+        """dx (N, *input_shape), and grads: grads[i]["w"] belongs to layers[i].params["w"]."""
+        return self.engine.backward(self._batch(dy, self.output_shape, "dy"), caches)
+
+    def predict(self, x) -> np.ndarray:
+        """Probabilities (N, classes) for prepared images x (N, *input_shape). Softmax is applied once, whatever the last layer."""
+        if len(self.output_shape) != 1:
+            raise ValueError(f"predict needs a net that ends in (N, classes); this one ends in {shape_text(self.output_shape, batch=True)}")
+        x = self._batch(x, self.input_shape, "x")
+        y = np.empty((len(x), *self.output_shape), self.dtype)
+        for start in range(0, len(x), PREDICT_BATCH):
+            part = slice(start, start + PREDICT_BATCH)
+            out, _ = self.engine.forward(x[part], False, None)
+            if self.logit_layers is self.layers:
+                kernels.get("softmax_forward", self.dtype)(out, y[part])
+            else:
+                y[part] = out
+        return y
+
+    def classify(self, pictures) -> list[Answer]:
+        """Label raw pictures, paths or arrays, by the preprocessing of the training data."""
+        if self.preprocessing is None or self.classes is None:
+            raise ValueError("this net stores no preprocessing and no classes yet: fit sets them, or open a model that has them")
+        from .data import prepare
+        alone = isinstance(pictures, str | os.PathLike)
+        probabilities = self.predict(prepare([pictures] if alone else pictures, self.preprocessing))
+        best = probabilities.argmax(axis=1)
+        return [Answer(self.classes[k], float(p[k]), p) for k, p in zip(best, probabilities, strict=True)]
+
+    def summary(self) -> str:
+        """Shapes, parameters, multiply-adds and memory of backprop, as a table."""
+        return summary.table(self)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All params, then all state, in layer order, names sorted: "params/conv2d_1/w" -> the array itself."""
+        return {f"{kind}/{layer.name}/{name}": array for kind in ("params", "state") for layer in self._leaves()
+                for name, array in sorted(getattr(layer, kind).items())}
+
+    def load_tensors(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take copies of arrays with the names and shapes of `tensors()`. Raises ValueError where they differ."""
+        own = self.tensors()
+        if tensors.keys() != own.keys():
+            missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+            raise ValueError(f"these are not the tensors of this net: missing {missing or 'none'}, unknown {unknown or 'none'}")
+        for name, array in tensors.items():
+            if array.shape != own[name].shape:
+                raise ValueError(f"{name} has shape {shape_text(array.shape)}, this net needs {shape_text(own[name].shape)}")
+        for layer in self._leaves():
+            for kind in ("params", "state"):
+                arrays = getattr(layer, kind)
+                arrays.update({name: np.array(tensors[f"{kind}/{layer.name}/{name}"], self.dtype, order="C") for name in arrays})
+
+    def weights_sha256(self) -> str:
+        """SHA-256 over params, then state, in layer order, names sorted, as little-endian bytes."""
+        digest = hashlib.sha256()
+        for array in self.tensors().values():
+            digest.update(array.astype(array.dtype.newbyteorder("<"), order="C", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path) -> None:
+        """Write a model file (.safetensors): weights, layers, classes, preprocessing. `minicnn.open` reads it."""
+        from . import model_file
+        model_file.save(self, path)
+
+    def __repr__(self):
+        return (f"Sequential({len(self.layers)} layers, {shape_text(self.input_shape, batch=True)} -> "
+                f"{shape_text(self.output_shape, batch=True)}, {summary.parameter_count(self.layers):,} parameters)")
+
+    def _leaves(self) -> list[Layer]:
+        return [layer for layer in flatten(self.layers) if not layer.children]
+
+    def _dicts(self) -> list[dict[str, np.ndarray]]:
+        return [arrays for layer in self._leaves() for arrays in (layer.params, layer.state)]
+
+    def _batch(self, values, shape: tuple[int, ...], name: str) -> np.ndarray:
+        """Real numbers as a C-contiguous batch of the net's dtype."""
+        values = np.asarray(values)
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
+        if values.shape[1:] != shape or values.ndim == 0:
+            one = f"; a single one is a batch of 1: {name}[None]" if values.shape == shape else ""
+            raise ValueError(f"{name} has shape {shape_text(values.shape)}, this net needs {shape_text(shape, batch=True)}{one}")
+        return np.ascontiguousarray(values, self.dtype)
+
+
+def _checked_layers(layers) -> tuple[Layer, ...]:
+    layers = tuple(layers)
+    if not layers:
+        raise ValueError("a net needs at least one layer")
+    seen: dict[int, int] = {}
+    for number, layer in enumerate(layers, 1):
+        if not isinstance(layer, Layer):
+            called = f"; write {layer.__name__}(...)" if isinstance(layer, type) and issubclass(layer, Layer) else ""
+            raise TypeError(f"layer {number} is {layer!r}, not a Layer{called}")
+        for part in flatten([layer]):
+            if part.taken:
+                raise ValueError(f"layer {number} {layer!r} already belongs to a net; make a new layer")
+            if seen.setdefault(id(part), number) != number:
+                raise ValueError(f"layers {seen[id(part)]} and {number} are the same object; make two")
+    return layers

@@ -1,0 +1,135 @@
+"""One training step: forward, loss, backward, update; and the state that makes a later step equal.
+
+    g = d/dw of  sum over images of loss[n] / denominator,      w, slots = optimizer.update(w, g, slots, step, lr)
+
+With `accumulate=a`, the gradients of a calls are averaged and the weights move at every a-th. The loss and every gradient
+are tested for NaN and infinity before the weights are touched.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from .engine import Engine
+from .errors import Diverged
+from .layers.base import Layer
+from .losses import SoftmaxCrossEntropy
+from .optim import SGD
+from .random import Keys
+from .sequential import Sequential
+
+
+class Trainer:
+    """Trains `net` in place.
+
+    optimizer: SGD(0.01) by default.  loss: SoftmaxCrossEntropy() by default.  threads: None for the net's own engine.
+    seed: of dropout's masks.  accumulate: calls of `step` that make one update.
+    lr: the learning rate of the next update; the optimizer's own at first, a schedule may set it before each step.
+    """
+
+    def __init__(self, net: Sequential, optimizer=None, loss=None, threads: int | None = None, seed: int = 0, accumulate: int = 1):
+        if accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+        self.net, self.loss = net, loss or SoftmaxCrossEntropy()
+        self.optimizer = optimizer or SGD(0.01)
+        self.engine = net.engine if threads is None else Engine(net.layers, net.input_shape, threads)
+        self.seed, self.accumulate, self.lr = seed, accumulate, self.optimizer.lr
+        self.step_count = 0                     # updates made
+        self._held: list = []                   # gradients of the calls since the last update
+        self.slots = {key: self.optimizer.slots(param) for key, param in self._params().items()}
+
+    def step(self, x, labels, samples=None, epoch: int = 0) -> float:
+        """One batch: x (N, *input_shape), labels as the loss wants them; returns the batch's mean loss, before the update.
+
+        samples: (N,) the images' indices in their data set, which with the epoch key dropout's masks; 0 .. N-1 by default.
+        Raises Diverged, with weights, state and slots as they were (running statistics of batch norm excepted).
+        """
+        x = self.net._batch(x, self.net.input_shape, "x")
+        labels = np.asarray(labels)
+        if len(x) == 0 or len(x) != len(labels):
+            raise ValueError(f"a step needs as many labels as images and at least one: got {len(x)} images, {len(labels)} labels")
+        samples = np.arange(len(x)) if samples is None else np.asarray(samples, np.int64)
+        losses, grads = self.engine.step(x, labels, self.loss, Keys(self.seed, epoch, samples), self.net.logit_layers)
+        loss = float(losses.sum(dtype=np.float64) / self.loss.denominator(labels, x.dtype))
+        self._refuse_non_finite(loss, grads, x)
+        self._held.append(grads)
+        if len(self._held) == self.accumulate:
+            self._update()
+        return loss
+
+    def _update(self) -> None:
+        self.step_count += 1
+        params = self._params()
+        for layer, *parts in zip(self.net.logit_layers, *self._held, strict=True):
+            for name in parts[0]:
+                grad = parts[0][name]
+                for part in parts[1:]:
+                    grad += part[name]
+                if len(parts) > 1:
+                    grad /= len(parts)
+                key = f"{layer.name}/{name}"
+                self.optimizer.update(params[key], grad, self.slots[key], self.step_count, self.lr)
+        self._held = []
+
+    def _params(self) -> dict[str, np.ndarray]:
+        """"conv2d_1/w" -> the array, of all layers that train; a Residual's are its own layers', as "residual_1/conv2d_2/w"."""
+        return {f"{layer.name}/{name}": param for layer in self.net.logit_layers for name, param in layer.params.items()}
+
+    # ---- what a later step depends on ----
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of weights, running statistics, the optimizer's slots and the step, under flat names.
+
+        Raises ValueError between the calls that accumulate one update.
+        """
+        if self._held:
+            raise ValueError(f"{len(self._held)} of {self.accumulate} gradients are held; save after the update")
+        tensors = {name: array.copy() for name, array in self.net.tensors().items()}
+        for key, slots in self.slots.items():
+            tensors |= {f"optimizer/{key}/{name}": array.copy() for name, array in slots.items()}
+        return tensors | {"counters/step": np.array(self.step_count, np.int64)}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `state()` returned. Raises ValueError for other names, shapes or types; then nothing has changed."""
+        own = {f"optimizer/{key}/{name}": array for key, slots in self.slots.items() for name, array in slots.items()}
+        weights = {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}
+        rest = {name: array for name, array in state.items() if name not in weights}
+        if rest.keys() != own.keys() | {"counters/step"}:
+            raise ValueError(f"this state is of another optimizer: {sorted(rest.keys() ^ (own.keys() | {'counters/step'}))} differ")
+        for name, array in own.items():
+            if rest[name].shape != array.shape or rest[name].dtype != array.dtype:
+                raise ValueError(f"{name} is {rest[name].dtype} {rest[name].shape}, expected {array.dtype} {array.shape}")
+        self.net.load_tensors(weights)
+        for name, array in own.items():
+            array[...] = rest[name]
+        self.step_count, self._held = int(rest["counters/step"]), []
+
+    # ---- NaN and infinity ----
+
+    def _refuse_non_finite(self, loss: float, grads: list, x: np.ndarray) -> None:
+        bad = [(layer, name) for layer, of_layer in zip(self.net.logit_layers, grads, strict=True)
+               for name, grad in of_layer.items() if not np.isfinite(grad).all()]
+        if np.isfinite(loss) and not bad:
+            return
+        self._held = []
+        layer, tensor = self._first_non_finite(x) or (bad[-1] if bad else (self.net.logit_layers[-1], "loss"))
+        tensor = f"d{tensor}" if tensor in layer.params and np.isfinite(layer.params[tensor]).all() else tensor
+        raise Diverged(f"not finite at step {self.step_count + 1}: loss {loss:.4g}, first in {tensor} of {_title(self.net, layer)}",
+                       self.step_count + 1, layer.name, tensor)
+
+    def _first_non_finite(self, x: np.ndarray) -> tuple[Layer, str] | None:
+        """The first layer whose weights or output in evaluation mode are not finite, or nothing: then it arose on the way back."""
+        if not np.isfinite(x).all():
+            return self.net.layers[0], "x"
+        for layer in self.net.logit_layers:
+            for name, param in sorted(layer.params.items()):
+                if not np.isfinite(param).all():
+                    return layer, name
+            x = layer.forward(x, False, None)[0]
+            if not np.isfinite(x).all():
+                return layer, "y"
+        return None
+
+
+def _title(net: Sequential, layer: Layer) -> str:
+    """layer 5 (dense_1)."""
+    return f"layer {net.layers.index(layer) + 1} ({layer.name})"
