@@ -1,6 +1,6 @@
 """Sets up .venv in this checkout where that is needed, then becomes the command that was asked for.
 
-    python -I environment.py minicnn|test ARGUMENTS...
+    python -I -S environment.py minicnn|test ARGUMENTS...
 
 .venv/set-up.json says what the environment was made from. It says "unfinished" from the first moment to the last, so a
 set-up that was stopped half-way is known as one. What a start finds decides what it does:
@@ -84,6 +84,7 @@ def ensure(extras: set) -> None:
             adopt(state)
         target = f"{ROOT}[{','.join(sorted(extras))}]" if extras else str(ROOT)
         run([PYTHON, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-e", target], handle)
+        put_on_path()
         STATE.write_text(json.dumps({**made_from(), "extras": sorted(extras)}), "utf-8")
         say(f"ready after {time.monotonic() - started:.0f} s")
 
@@ -112,7 +113,7 @@ def create(handle: int) -> None:
         shutil.rmtree(VENV)
     VENV.mkdir()
     STATE.write_text(json.dumps(UNFINISHED), "utf-8")
-    # The base: when this Python is that of the .venv just removed, it has no file any more.
+    # The base: this Python may be that of the .venv just removed.
     run([getattr(sys, "_base_executable", sys.executable), "-I", "-m", "venv", VENV], handle)
 
 
@@ -126,6 +127,16 @@ def adopt(state: dict | None) -> None:
     probe = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
     if not PYTHON.exists() or subprocess.run([PYTHON, "-I", "-c", probe], capture_output=True).returncode:
         raise SetUpFailed(f"{VENV} was made by hand and has no pip, or no Python 3.11; remove it and start again")
+
+
+def put_on_path() -> None:
+    """Name the root in a .pth file, besides the finder that pip's editable install puts behind Python's own.
+
+    A Python started beside a clone, which is called minicnn, would take that folder for a namespace package and never
+    ask the finder; a package on the path it prefers.
+    """
+    for site in VENV.glob("lib/python*/site-packages"):
+        (site / "minicnn-checkout.pth").write_bytes(os.fsencode(ROOT) + b"\n")
 
 
 def run(command: list, handle: int) -> None:

@@ -2,9 +2,9 @@
 
 Numba's own cache looks only at the file of the function itself: an edit in a helper's file leaves the old code running
 (numba issue 1833), and a damaged or unwritable cache stops the program. Here the folder's name is a hash of all kernel
-sources, the versions of Python, Numba, llvmlite and NumPy, and the CPU; each entry carries a checksum that is compared before it is unpickled; a
-damaged entry is compiled again and replaced; a folder that cannot be used costs one warning and the caching, nothing else.
-Entries are pickles, so a folder that others can write to is refused.
+sources, the versions of Python, Numba, llvmlite and NumPy, and the CPU; each entry carries a checksum that is compared
+before it is unpickled; a damaged entry is compiled again and replaced; a folder that cannot be used costs one warning and
+the caching, nothing else. Entries are pickles, so a folder that others can write to is refused.
 """
 import functools
 import hashlib
@@ -56,7 +56,8 @@ def cache_folder() -> Path | None:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"probe")
     except (OSError, RuntimeError) as reason:       # RuntimeError: no home folder
-        warnings.warn(f"compiled kernels are not kept: {cache_root()}: {getattr(reason, 'strerror', None) or reason}", stacklevel=2)
+        what = getattr(reason, "strerror", None) or reason
+        warnings.warn(f"compiled kernels are not kept: {cache_root()}: {what}", stacklevel=2)
         return None
     return folder
 

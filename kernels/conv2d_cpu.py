@@ -133,7 +133,8 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
             for s0 in range(stride_w):
                 taps_r, taps_s = max(0, (R - r0 + stride_h - 1) // stride_h), max(0, (S - s0 + stride_w - 1) // stride_w)
                 h0, w0 = (r0 - pad_top) % stride_h, (s0 - pad_left) % stride_w  # the first row and column of the phase
-                p0, q0 = (h0 + pad_top - r0) // stride_h - (taps_r - 1) + top, (w0 + pad_left - s0) // stride_w - (taps_s - 1) + left
+                p0 = (h0 + pad_top - r0) // stride_h - (taps_r - 1) + top       # where its first window starts
+                q0 = (w0 + pad_left - s0) // stride_w - (taps_s - 1) + left
                 if h0 < H and w0 < W:
                     call(contract, padded, packed[place:], zeros, out[((first * H + h0) * W + w0) * C:], (
                         count, (H - h0 + stride_h - 1) // stride_h, (W - w0 + stride_w - 1) // stride_w, C,

@@ -15,8 +15,9 @@ FAMILIES = {                    # file -> how its kernels' names begin
     "update": ("sgd_", "nesterov_", "adam_", "adamw_"),
 }
 KERNELS = tuple(SPECS)
-COLUMNS = {column: {name: f"{family}_{column}" for name in KERNELS for family, starts in FAMILIES.items() if name.startswith(starts)}
-           for column in ("reference", "cpu")}          # column -> kernel -> module
+_FAMILY_OF = {name: family for name in KERNELS for family, starts in FAMILIES.items() if name.startswith(starts)}
+COLUMNS = {column: {name: f"{family}_{column}" for name, family in _FAMILY_OF.items()}      # column -> kernel -> module
+           for column in ("reference", "cpu")}
 
 _FLOAT32 = np.dtype(np.float32)
 _NONE: dict = {}

@@ -17,7 +17,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from .cache import KernelCache
-from .table import INTEGER_RANGES, PAD_LIMIT, SPECS, STRIDE_LIMIT, Spec, validate
+from .table import PAD_LIMIT, SPECS, Spec, integer_range, validate
 
 # contract: a * b + c may be one instruction. nsz: -0 and +0 are alike. Never nnan or ninf: NaN must survive training;
 # never reassoc: sums keep their order, so that every machine gives the same bits.
@@ -49,9 +49,7 @@ def _compile(dispatcher, signature):
     """Compiles, or loads, one variant; returns Numba's compile result."""
     global _seconds
     start = time.perf_counter()
-    dispatcher.__dict__.pop("_compile_for_args", None)
     dispatcher.compile(signature)
-    dispatcher._compile_for_args = _refuse      # from here on, other types are the validator's business
     _seconds += time.perf_counter() - start
     return dispatcher.overloads[signature]
 
@@ -155,6 +153,7 @@ class Kernel:
                 self.addresses = tuple(LINKED[name].address() for name in self.links)
                 dispatcher = njit(**OPTIONS)(_entry(self.spec, self.body, self.links))
                 dispatcher._cache = KernelCache(f"{self.__module__}.{self.__name__}")
+                dispatcher._compile_for_args = _refuse      # types without a variant are the validator's business
                 _compile(dispatcher, signature)
                 self.dispatcher = dispatcher
             elif signature not in self.dispatcher.overloads:
@@ -189,8 +188,7 @@ def _conditions(spec: Spec) -> list[str]:
                 tests += [f"{extent} == {bound[letter]}"] if letter in bound else [f"{extent} > 0"] if letter != "N" else []
                 bound.setdefault(letter, extent)
     for name in spec.integers:
-        pad = name.startswith("pad")
-        low, high = INTEGER_RANGES.get(name, (0 if pad else 1, PAD_LIMIT if pad else STRIDE_LIMIT))
+        low, high = integer_range(name)
         tests.append(f"{low} <= {name} <= {high}")
     tests += ["0 <= rate < 1"] if "rate" in spec.floats else []
     tests += ["size_h * size_w <= 255"] if "size_h" in spec.integers else []

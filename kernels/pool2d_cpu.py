@@ -12,7 +12,22 @@ import numpy as np
 
 from .conv2d_cpu import sum_rows, zero_run
 from .jit import cpu_kernel, helper
-from .simd import LANES, both, either, equal, invert, isnan, less, load_bytes, load_tail, splat, splat_int, store_bytes, store_tail, where
+from .simd import (
+    LANES,
+    both,
+    either,
+    equal,
+    invert,
+    isnan,
+    less,
+    load_bytes,
+    load_tail,
+    splat,
+    splat_int,
+    store_bytes,
+    store_tail,
+    where,
+)
 
 
 @helper

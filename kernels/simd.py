@@ -10,7 +10,8 @@ bits on all of them, since the lanes of a sum do not change with the machine.
         in memory (n >= 16 touches all) and load as 0.
     splat(s)   splat_int(k)   v + w   v - w   v * w   v / w   -v   fma(v, w, u) = v * w + u, rounded once   sqrt(v)
     below(n): the lanes 0 .. n-1   less(v, w)   less_equal(v, w)   equal(i, k)   isnan(v)   both(p, q)   either(p, q)
-    invert(p)   where(p, v, w)   to_int(v)   to_float(i)   bits(v)   from_bits(i)   i + k   i - k   i & k   i << k   i >> k      k is an int
+    invert(p)   where(p, v, w)   to_int(v)   to_float(i)   bits(v)   from_bits(i)
+    i + k   i - k   i & k   i << k   i >> k                                         k is an int
     sum_lanes(v)   max_lanes(v): NaN when a lane is NaN
     tile_zeros(m, nv)   tile_load(t, a, i, step, n)   tile_fma(t, a, i, rows, b, j, n)   tile_add_row(t, b, j, n)
     tile_store(t, a, i, step, n)   row_steps(step)
@@ -27,6 +28,7 @@ from numba import config
 LANES = 16
 
 if config.DISABLE_JIT:
-    from .simd_python import *      # noqa: F403
+    from .simd_python import *  # noqa: F403
 else:
-    from .simd_llvm import *        # noqa: F403
+    from .simd_llvm import *  # noqa: F403
+    from .simd_tiles import *  # noqa: F403

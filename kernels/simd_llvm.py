@@ -8,12 +8,12 @@ from numba.extending import intrinsic, models, overload, register_model
 
 __all__ = [
     "below", "both", "bits", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal", "load", "load_bytes",
-    "load_tail", "max_lanes", "row_steps", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
-    "tile_add_row", "tile_fma", "tile_load", "tile_store", "tile_zeros", "to_float", "to_int", "where",
+    "load_tail", "max_lanes", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
+    "to_float", "to_int", "where",
 ]
 LANES = 16
-_F32, _I1, _I8, _I32, _I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-_VEC, _MASK, _INTS, _BYTES, _LONGS = (ir.VectorType(t, LANES) for t in (_F32, _I1, _I32, _I8, _I64))
+_F32, _I1, _I8, I32, I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+VECTOR, _MASK, _INTS, _BYTES, _LONGS = (ir.VectorType(t, LANES) for t in (_F32, _I1, I32, _I8, I64))
 
 
 class Lanes(types.Type):
@@ -24,40 +24,26 @@ class Lanes(types.Type):
         super().__init__(name=name)
 
 
-class Tile(types.Type):
-    """Type of m x nv vectors of accumulators."""
-
-    def __init__(self, m, nv):
-        self.m, self.nv = m, nv
-        super().__init__(name=f"Tile({m}, {nv})")
-
-
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, fe_type):
         super().__init__(manager, fe_type, fe_type.llvm)
 
 
-@register_model(Tile)
-class _TileModel(models.PrimitiveModel):
-    def __init__(self, manager, fe_type):
-        super().__init__(manager, fe_type, ir.ArrayType(_VEC, fe_type.m * fe_type.nv))
-
-
-VEC, INTS, MASK = Lanes("Vec", _VEC), Lanes("Ints", _INTS), Lanes("Mask", _MASK)
+VEC, INTS, MASK = Lanes("Vec", VECTOR), Lanes("Ints", _INTS), Lanes("Mask", _MASK)
 
 
 # ---- small builders ----
 
-def _constant(vector, value):
+def constant(vector, value):
     return ir.Constant(vector, [value] * LANES)
 
 
-def _spread(builder, scalar):
+def spread(builder, scalar):
     """The scalar in every lane."""
     vector = ir.VectorType(scalar.type, LANES)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), _constant(_INTS, 0))
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(I32, 0))
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), constant(_INTS, 0))
 
 
 def _as(context, builder, value, fe_type, wanted):
@@ -65,40 +51,41 @@ def _as(context, builder, value, fe_type, wanted):
     if fe_type == wanted:
         return value
     number = types.float32 if wanted == VEC else types.int32
-    return _spread(builder, context.cast(builder, value, fe_type, number))
+    return spread(builder, context.cast(builder, value, fe_type, number))
 
 
-def _pointer(context, builder, array_type, array, index):
+def pointer_to(context, builder, array_type, array, index):
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
-def _below(builder, n):
+def below_mask(builder, n):
     """Mask of the lanes 0 .. n-1."""
-    return builder.icmp_signed("<", ir.Constant(_LONGS, list(range(LANES))), _spread(builder, n))
+    return builder.icmp_signed("<", ir.Constant(_LONGS, list(range(LANES))), spread(builder, n))
 
 
-def _call(builder, name, result, arguments):
+def call_named(builder, name, result, arguments):
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in arguments]), name)
     return builder.call(function, arguments)
 
 
-def _read(builder, pointer, vector=_VEC, mask=None):
-    pointer, align = builder.bitcast(pointer, vector.as_pointer()), vector.element.width // 8 if vector.element != _F32 else 4
+def read(builder, pointer, vector=VECTOR, mask=None):
+    pointer, align = builder.bitcast(pointer, vector.as_pointer()), 1 if vector == _BYTES else 4
     if mask is None:
         return builder.load(pointer, align=align)
-    suffix = "f32" if vector == _VEC else f"i{vector.element.width}"
-    nothing = _constant(vector, 0.0 if vector == _VEC else 0)
-    return _call(builder, f"llvm.masked.load.v{LANES}{suffix}.p0", vector, [pointer, ir.Constant(_I32, align), mask, nothing])
+    suffix = "f32" if vector == VECTOR else f"i{vector.element.width}"
+    nothing = constant(vector, 0.0 if vector == VECTOR else 0)
+    return call_named(builder, f"llvm.masked.load.v{LANES}{suffix}.p0", vector, [pointer, ir.Constant(I32, align), mask, nothing])
 
 
-def _write(builder, value, pointer, mask=None):
+def write(builder, value, pointer, mask=None):
     vector = value.type
-    pointer, align = builder.bitcast(pointer, vector.as_pointer()), vector.element.width // 8 if vector.element != _F32 else 4
+    pointer, align = builder.bitcast(pointer, vector.as_pointer()), 1 if vector == _BYTES else 4
     if mask is None:
         builder.store(value, pointer, align=align)
     else:
-        suffix = "f32" if vector == _VEC else f"i{vector.element.width}"
-        _call(builder, f"llvm.masked.store.v{LANES}{suffix}.p0", ir.VoidType(), [value, pointer, ir.Constant(_I32, align), mask])
+        suffix = "f32" if vector == VECTOR else f"i{vector.element.width}"
+        arguments = [value, pointer, ir.Constant(I32, align), mask]
+        call_named(builder, f"llvm.masked.store.v{LANES}{suffix}.p0", ir.VoidType(), arguments)
 
 
 # ---- memory ----
@@ -106,21 +93,21 @@ def _write(builder, value, pointer, mask=None):
 @intrinsic
 def load(typing, a, i):
     def generate(context, builder, signature, args):
-        return _read(builder, _pointer(context, builder, a, *args))
+        return read(builder, pointer_to(context, builder, a, *args))
     return VEC(a, types.int64), generate
 
 
 @intrinsic
 def load_tail(typing, a, i, n):
     def generate(context, builder, signature, args):
-        return _read(builder, _pointer(context, builder, a, *args[:2]), mask=_below(builder, args[2]))
+        return read(builder, pointer_to(context, builder, a, *args[:2]), mask=below_mask(builder, args[2]))
     return VEC(a, types.int64, types.int64), generate
 
 
 @intrinsic
 def store(typing, a, i, v):
     def generate(context, builder, signature, args):
-        _write(builder, args[2], _pointer(context, builder, a, *args[:2]))
+        write(builder, args[2], pointer_to(context, builder, a, *args[:2]))
         return context.get_dummy_value()
     return types.void(a, types.int64, VEC), generate
 
@@ -128,7 +115,7 @@ def store(typing, a, i, v):
 @intrinsic
 def store_tail(typing, a, i, v, n):
     def generate(context, builder, signature, args):
-        _write(builder, args[2], _pointer(context, builder, a, *args[:2]), _below(builder, args[3]))
+        write(builder, args[2], pointer_to(context, builder, a, *args[:2]), below_mask(builder, args[3]))
         return context.get_dummy_value()
     return types.void(a, types.int64, VEC, types.int64), generate
 
@@ -136,14 +123,15 @@ def store_tail(typing, a, i, v, n):
 @intrinsic
 def load_bytes(typing, a, i, n):
     def generate(context, builder, signature, args):
-        return builder.zext(_read(builder, _pointer(context, builder, a, *args[:2]), _BYTES, _below(builder, args[2])), _INTS)
+        some = read(builder, pointer_to(context, builder, a, *args[:2]), _BYTES, below_mask(builder, args[2]))
+        return builder.zext(some, _INTS)
     return INTS(a, types.int64, types.int64), generate
 
 
 @intrinsic
 def store_bytes(typing, a, i, v, n):
     def generate(context, builder, signature, args):
-        _write(builder, builder.trunc(args[2], _BYTES), _pointer(context, builder, a, *args[:2]), _below(builder, args[3]))
+        write(builder, builder.trunc(args[2], _BYTES), pointer_to(context, builder, a, *args[:2]), below_mask(builder, args[3]))
         return context.get_dummy_value()
     return types.void(a, types.int64, INTS, types.int64), generate
 
@@ -161,8 +149,8 @@ def _lanewise(result, operands, emit):
 
 _splat = _lanewise(VEC, (VEC,), lambda builder, s: s)
 _splat_int = _lanewise(INTS, (INTS,), lambda builder, k: k)
-_sqrt = _lanewise(VEC, (VEC,), lambda builder, v: _call(builder, f"llvm.sqrt.v{LANES}f32", _VEC, [v]))
-_fma = _lanewise(VEC, (VEC,) * 3, lambda builder, v, w, u: _call(builder, f"llvm.fma.v{LANES}f32", _VEC, [v, w, u]))
+_sqrt = _lanewise(VEC, (VEC,), lambda builder, v: call_named(builder, f"llvm.sqrt.v{LANES}f32", VECTOR, [v]))
+_fma = _lanewise(VEC, (VEC,) * 3, lambda builder, v, w, u: call_named(builder, f"llvm.fma.v{LANES}f32", VECTOR, [v, w, u]))
 _less = _lanewise(MASK, (VEC, VEC), lambda builder, v, w: builder.fcmp_ordered("<", v, w))
 _less_equal = _lanewise(MASK, (VEC, VEC), lambda builder, v, w: builder.fcmp_ordered("<=", v, w))
 _isnan = _lanewise(MASK, (VEC,), lambda builder, v: builder.fcmp_unordered("uno", v, v))
@@ -171,9 +159,9 @@ _both = _lanewise(MASK, (MASK, MASK), lambda builder, p, q: builder.and_(p, q))
 _either = _lanewise(MASK, (MASK, MASK), lambda builder, p, q: builder.or_(p, q))
 _invert = _lanewise(MASK, (MASK,), lambda builder, p: builder.not_(p))
 _to_int = _lanewise(INTS, (VEC,), lambda builder, v: builder.fptosi(v, _INTS))
-_to_float = _lanewise(VEC, (INTS,), lambda builder, i: builder.sitofp(i, _VEC))
+_to_float = _lanewise(VEC, (INTS,), lambda builder, i: builder.sitofp(i, VECTOR))
 _bits = _lanewise(INTS, (VEC,), lambda builder, v: builder.bitcast(v, _INTS))
-_from_bits = _lanewise(VEC, (INTS,), lambda builder, i: builder.bitcast(i, _VEC))
+_from_bits = _lanewise(VEC, (INTS,), lambda builder, i: builder.bitcast(i, VECTOR))
 
 
 @intrinsic
@@ -214,7 +202,7 @@ def isnan(typing, v):
 @intrinsic
 def below(typing, n):
     def generate(context, builder, signature, args):
-        return _below(builder, args[0])
+        return below_mask(builder, args[0])
     return MASK(types.int64), generate
 
 
@@ -308,7 +296,7 @@ def _fold(builder, v, join):
         width //= 2
         order = [(lane + width) % LANES for lane in range(LANES)]
         v = join(v, builder.shuffle_vector(v, v, ir.Constant(_INTS, order)))
-    return builder.extract_element(v, ir.Constant(_I32, 0))
+    return builder.extract_element(v, ir.Constant(I32, 0))
 
 
 @intrinsic
@@ -326,98 +314,3 @@ def max_lanes(typing, v):
             return builder.select(keep, v, w)
         return _fold(builder, args[0], larger)
     return types.float32(VEC), generate
-
-
-# ---- tiles ----
-
-@intrinsic(prefer_literal=True)
-def tile_zeros(typing, m, nv):
-    tile = Tile(m.literal_value, nv.literal_value)
-
-    def generate(context, builder, signature, args):
-        return ir.Constant(ir.ArrayType(_VEC, tile.m * tile.nv), [_constant(_VEC, 0.0)] * (tile.m * tile.nv))
-    return tile(m, nv), generate
-
-
-def _row(builder, pointer, nv, mask):
-    """nv vectors from `pointer` on, the last one masked."""
-    places = [builder.gep(pointer, [ir.Constant(_I64, c * LANES)]) for c in range(nv)]
-    return [_read(builder, p, mask=mask if c == nv - 1 else None) for c, p in enumerate(places)]
-
-
-@intrinsic
-def tile_load(typing, t, a, i, step, n):
-    def generate(context, builder, signature, args):
-        tile, array, index, distance, count = args
-        base, mask = _pointer(context, builder, a, array, index), _below(builder, count)
-        for r in range(t.m):
-            row = builder.gep(base, [builder.mul(distance, ir.Constant(_I64, r))])
-            for c, vector in enumerate(_row(builder, row, t.nv, mask)):
-                tile = builder.insert_value(tile, vector, r * t.nv + c)
-        return tile
-    return t(t, a, types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def tile_store(typing, t, a, i, step, n):
-    def generate(context, builder, signature, args):
-        tile, array, index, distance, count = args
-        base, mask = _pointer(context, builder, a, array, index), _below(builder, count)
-        for r in range(t.m):
-            row = builder.gep(base, [builder.mul(distance, ir.Constant(_I64, r))])
-            for c in range(t.nv):
-                place = builder.gep(row, [ir.Constant(_I64, c * LANES)])
-                _write(builder, builder.extract_value(tile, r * t.nv + c), place, mask if c == t.nv - 1 else None)
-        return context.get_dummy_value()
-    return types.void(t, a, types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def tile_add_row(typing, t, b, j, n):
-    def generate(context, builder, signature, args):
-        tile, array, index, count = args
-        row = _row(builder, _pointer(context, builder, b, array, index), t.nv, _below(builder, count))
-        for k in range(t.m * t.nv):
-            tile = builder.insert_value(tile, builder.fadd(builder.extract_value(tile, k), row[k % t.nv]), k)
-        return tile
-    return t(t, b, types.int64, types.int64), generate
-
-
-_STEPS = types.UniTuple(types.int64, 5)
-
-
-@intrinsic
-def row_steps(typing, step):
-    """(step, 3 step, 4 step, 8 step, 12 step), each hidden from the optimizer.
-
-    A row's address is then base + one of {0, 4, 8, 12} steps + {0, 1, 2, 3} steps, which x86 adds within the load. Left
-    alone, LLVM walks from row to row with one addition each, a chain as long as the multiplications it feeds: the
-    14 x 1 tile ran at half its speed.
-    """
-    def generate(context, builder, signature, args):
-        hide = ir.FunctionType(_I64, [_I64])
-        steps = [builder.asm(hide, "", "=r,0", [builder.mul(args[0], ir.Constant(_I64, k))], side_effect=False) for k in (1, 3, 4, 8, 12)]
-        return cgutils.pack_array(builder, steps)
-    return _STEPS(types.int64), generate
-
-
-@intrinsic
-def tile_fma(typing, t, a, i, rows, b, j, n):
-    def generate(context, builder, signature, args):
-        tile, left, index, steps, right, column, count = args
-        one, three, four, eight, twelve = cgutils.unpack_tuple(builder, steps, 5)
-        base = _pointer(context, builder, a, left, index)
-        weights = _row(builder, _pointer(context, builder, b, right, column), t.nv, _below(builder, count))
-        groups = [base] + [builder.gep(base, [far]) for far in (four, eight, twelve)]
-        for r in range(t.m):
-            place = groups[r // 4]
-            if r % 4:
-                near = (one, builder.mul(one, ir.Constant(_I64, 2)), three)[r % 4 - 1]
-                place = builder.gep(place, [near])
-            pixel = _spread(builder, builder.load(place))
-            for c, weight in enumerate(weights):
-                k = r * t.nv + c
-                total = _call(builder, f"llvm.fma.v{LANES}f32", _VEC, [pixel, weight, builder.extract_value(tile, k)])
-                tile = builder.insert_value(tile, total, k)
-        return tile
-    return t(t, a, types.int64, _STEPS, b, types.int64, types.int64), generate

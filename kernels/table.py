@@ -160,17 +160,23 @@ def _plain(spec: Spec, array: Array, value, dtype: np.dtype) -> np.ndarray:
     if not array.output:
         return np.asarray(value) if usable else np.array(value, expected, order="C", subok=False)
     if not usable:
-        raise ValueError(f"{where} is written in place and must be C-contiguous and aligned, got strides {value.strides} for shape {value.shape}")
+        raise ValueError(f"{where} is written in place and must be C-contiguous and aligned, "
+                         f"got strides {value.strides} for shape {value.shape}")
     if not value.flags.writeable:
         raise ValueError(f"{where} is written in place, but the array is read-only")
     return np.asarray(value)
+
+
+def integer_range(name: str) -> tuple[int, int]:
+    """The lowest and highest value that an integer argument may have."""
+    return INTEGER_RANGES.get(name, (0, PAD_LIMIT) if name.startswith("pad") else (1, STRIDE_LIMIT))
 
 
 def _integer(spec: Spec, name: str, value) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{spec.name}: {name} must be an integer, got {value!r}")
     value = int(value)
-    low, high = INTEGER_RANGES.get(name, (0 if name.startswith("pad") else 1, PAD_LIMIT if name.startswith("pad") else STRIDE_LIMIT))
+    low, high = integer_range(name)
     if not low <= value <= high:
         raise ValueError(f"{spec.name}: {name} must lie in {low}..{high}, got {value}")
     return value
@@ -193,7 +199,8 @@ def _extents(spec: Spec, arrays: list[np.ndarray]) -> dict[str, int]:
         if array.axes == "*":
             like = value.shape if like is None else like
             if value.shape != like:
-                raise ValueError(f"{spec.name}: {array.name} has shape {value.shape}, {spec.arrays[0].name} has {like}; they must be equal")
+                raise ValueError(f"{spec.name}: {array.name} has shape {value.shape}, {spec.arrays[0].name} has {like}; "
+                                 "they must be equal")
             continue
         if value.ndim != len(array.axes):
             raise ValueError(f"{spec.name}: {array.name} must have the axes ({', '.join(array.axes)}), got shape {value.shape}")
@@ -216,7 +223,8 @@ def _check_windows(spec: Spec, number: dict[str, int]) -> None:
             raise ValueError(f"{reading}; a window is missing: {out} = floor(({axis} + pads - {window}) / {stride}) + 1")
         limit = size - 1 if pool else PAD_LIMIT
         if after > limit or before > limit:
-            raise ValueError(f"{reading}; {'every window of a pool must meet the input' if pool else f'at most {limit} are allowed'}")
+            rule = "every window of a pool must meet the input" if pool else f"at most {limit} are allowed"
+            raise ValueError(f"{reading}; {rule}")
     if "size_h" in number and number["size_h"] * number["size_w"] > 255:
         raise ValueError(f"{spec.name}: a window of {number['size_h']}x{number['size_w']} has more than 255 taps")
 
@@ -244,6 +252,7 @@ def reference_kernel(function):
     def kernel(*args, **named):
         if named:
             args = inspect.signature(function).bind(*args, **named).args
-        return function(*validate(spec, args, None))
+        with np.errstate(all="ignore"):         # as in compiled code, NaN and infinity are values and no news
+            return function(*validate(spec, args, None))
 
     return kernel

@@ -4,7 +4,8 @@
     sgd        v = momentum v + g,   w -= lr v
     nesterov   v = momentum v + g,   w -= lr (g + momentum v)
     adam       m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2,   step counts from 1
-               w -= lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + eps)          Kingma & Ba 2015, Loshchilov & Hutter 2019
+               w -= lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
+Kingma & Ba 2015; Loshchilov & Hutter 2019.
 """
 import numpy as np
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from . import _source_tree
+
 if TYPE_CHECKING:
     from . import nets
     from .data import load
@@ -44,17 +46,18 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "GELU", "SGD", "Adam", "AdamW", "AvgPool2D", "BatchNorm", "Constant", "Conv2D", "Cosine", "Dense", "Dropout", "Flatten",
-    "GlobalAvgPool2D", "Layer", "LeakyReLU", "MaxPool2D", "MeanSquaredError", "ReLU", "Residual", "Sequential", "Sigmoid",
-    "Softmax", "SoftmaxCrossEntropy", "Step", "Tanh", "Trainer", "__version__", "check", "fit", "from_torch_state", "load",
-    "nets", "open", "to_torch_state", "use",
+    "GELU", "SGD", "Adam", "AdamW", "AvgPool2D", "BatchNorm", "Constant", "Conv2D", "Cosine", "Dense", "Dropout",
+    "Flatten", "GlobalAvgPool2D", "Layer", "LeakyReLU", "MaxPool2D", "MeanSquaredError", "ReLU", "Residual",
+    "Sequential", "Sigmoid", "Softmax", "SoftmaxCrossEntropy", "Step", "Tanh", "Trainer", "__version__", "check", "fit",
+    "from_torch_state", "load", "nets", "open", "to_torch_state", "use",
 ]
 
 _HOME = {                       # module -> its public names
-    "data": ("load",), "gradcheck": ("check",), "kernels": ("use",), "losses": ("MeanSquaredError", "SoftmaxCrossEntropy"),
-    "layers": ("AvgPool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool2D", "Layer", "LeakyReLU",
-               "MaxPool2D", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"),
-    "optim": ("SGD", "Adam", "AdamW"), "schedules": ("Constant", "Cosine", "Step"), "sequential": ("Sequential",),
+    "data": ("load",), "gradcheck": ("check",), "kernels": ("use",),
+    "layers": ("AvgPool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool2D", "Layer",
+               "LeakyReLU", "MaxPool2D", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"),
+    "losses": ("MeanSquaredError", "SoftmaxCrossEntropy"), "optim": ("SGD", "Adam", "AdamW"),
+    "schedules": ("Constant", "Cosine", "Step"), "sequential": ("Sequential",),
     "torch_state": ("from_torch_state", "to_torch_state"), "trainer": ("Trainer",), "training": ("fit",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -28,8 +28,9 @@ def real(value, name: str, low: float = 0.0, high: float = math.inf, below: floa
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not (math.isfinite(value) and low <= value <= high and value < below):
-        limits = [f">= {low:g}"] * (low > -math.inf) + [f"<= {high:g}"] * (high < math.inf) + [f"< {below:g}"] * (below < math.inf)
-        raise ValueError(f"{name} must be finite{''.join(' and ' + limit for limit in limits)}, got {value}")
+        limits = ((">=", low), ("<=", high), ("<", below))
+        told = "".join(f" and {sign} {limit:g}" for sign, limit in limits if math.isfinite(limit))
+        raise ValueError(f"{name} must be finite{told}, got {value}")
     return float(value)
 
 

@@ -2,9 +2,9 @@
 
     temporary file in the same folder -> write -> fsync -> rename over the old file -> fsync of the folder
 
-Until the rename the old file is untouched; the rename itself is atomic (POSIX); the two fsyncs put the bytes on the disk before
-the name and the name before the return. A killed process leaves at most its temporary file, whose name carries the process id:
-`remove_stale` deletes those whose process is gone.
+Until the rename the old file is untouched; the rename itself is atomic (POSIX); the two fsyncs put the bytes on the
+disk before the name and the name before the return. A killed process leaves at most its temporary file, whose name
+carries the process id: `remove_stale` deletes those whose process is gone.
 """
 
 import os

@@ -1,9 +1,9 @@
 """last.safetensors: everything that is needed to go on as if nothing had happened.
 
-Arrays: what Trainer.state() gives (weights, running statistics, the optimizer's slots, the step), and under "best/" the best weights
-so far. Document: the net's description, the recipe, the data's fingerprint, and the Progress below. The order of the
-images and the masks of dropout are functions of (seed, epoch, sample) and need not be saved. JSON keeps floats exactly
-(Python writes the shortest text that reads back as the same float64).
+Arrays: what Trainer.state() gives (weights, running statistics, the optimizer's slots, the step), and under "best/" the
+best weights so far. Document: the net's description, the recipe, the data's fingerprint, and the Progress below. The
+order of the images and the masks of dropout are functions of (seed, epoch, sample) and need not be saved. JSON keeps
+floats exactly (Python writes the shortest text that reads back as the same float64).
 """
 
 from dataclasses import asdict, dataclass, field
@@ -25,9 +25,9 @@ NUMBER = (int, float)
 class Progress:
     """Where a run stands, between two steps.
 
-    epoch: epochs that are done.  step: batches of the next one that are done; `loss_sum` (loss times images), `images` and
-    `seconds` are theirs.  first_loss: of the very first batch.  history: a row for each epoch.  best: the row of the epoch whose
-    weights are kept, or None.
+    epoch: epochs that are done.  step: batches of the next one that are done; `loss_sum` (loss times images), `images`
+    and `seconds` are theirs.  first_loss: of the very first batch.  history: a row for each epoch.  best: the row of
+    the epoch whose weights are kept, or None.
     """
 
     epoch: int = 0
@@ -42,7 +42,9 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """What `load` gives. net: built and filled.  state: for Trainer.load_state.  best: tensors of the best weights, or None."""
+    """What `load` gives. net: built and filled.  state: for Trainer.load_state.  best: tensors of the best weights, or
+    None.
+    """
 
     net: Sequential
     recipe: Recipe
@@ -52,7 +54,9 @@ class Checkpoint:
     best: dict[str, np.ndarray] | None
 
 
-def save(path, description: dict, recipe: Recipe, progress: Progress, fingerprint: str, state: dict, best: dict | None) -> None:
+def save(
+    path, description: dict, recipe: Recipe, progress: Progress, fingerprint: str, state: dict, best: dict | None
+) -> None:
     """Write a checkpoint; the arguments are those of Checkpoint, and `description` that of model_file.describe."""
     document = {
         **model_file.head("checkpoint"),
@@ -65,7 +69,9 @@ def save(path, description: dict, recipe: Recipe, progress: Progress, fingerprin
 
 
 def load(path, layers=()) -> Checkpoint:
-    """Read a checkpoint. layers: classes of own layers. Raises UsageError, EnvironmentProblem, DataError as open_model does."""
+    """Read a checkpoint. layers: classes of own layers. Raises UsageError, EnvironmentProblem, DataError as open_model
+    does.
+    """
     document, tensors = tensor_file.read(path)
     where = str(path)
     fields = Fields(document, where)
@@ -81,7 +87,9 @@ def load(path, layers=()) -> Checkpoint:
         raise DataError(f"{where}: best weights and their record do not belong together")
     if best:
         model_file.fill(net, best, where)
-    model_file.fill(net, {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}, where)
+    model_file.fill(
+        net, {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}, where
+    )
     return Checkpoint(net, recipe, progress, fingerprint, state, best or None)
 
 
@@ -94,7 +102,9 @@ def check_same_net(net: Sequential, saved: Sequential, where) -> None:
     pairs = zip_longest(theirs["layers"], ours["layers"])
     for number, (there, here) in enumerate(pairs, 1):
         if there != here:
-            raise DataError(f"{where}: made with another net: layer {number} is {_layer(there)} there, {_layer(here)} here")
+            raise DataError(
+                f"{where}: made with another net: layer {number} is {_layer(there)} there, {_layer(here)} here"
+            )
 
 
 def _layer(spec) -> str:
@@ -109,7 +119,9 @@ def _progress(value, where: str) -> Progress:
     counts = {name: fields.take(name, int, lambda n: n >= 0, "0 or more") for name in ("epoch", "step", "images")}
     sums = {name: fields.take(name, NUMBER) for name in ("loss_sum", "seconds")}
     first_loss = fields.take("first_loss", (*NUMBER, type(None)))
-    history = fields.take("history", list, lambda rows: len(rows) == counts["epoch"], f"a list of {counts['epoch']} rows")
+    history = fields.take(
+        "history", list, lambda rows: len(rows) == counts["epoch"], f"a list of {counts['epoch']} rows"
+    )
     for row in history:
         _check_row(row, where)
     best = fields.take("best", (dict, type(None)))

@@ -16,10 +16,10 @@ import numpy as np
 FIT = 1e-6
 
 
-def diagnose(yours: np.ndarray, places: list[tuple[int, ...]], numeric: np.ndarray, sizes: dict[str, int]) -> str | None:
+def diagnose(yours: np.ndarray, places, numeric: np.ndarray, sizes: dict[str, int]) -> str | None:
     """One sentence, or None where no known pattern fits.
 
-    yours: the whole array that backward returned.  places, numeric: entries of it and what they should be.
+    yours: the whole array that backward returned.  places, numeric: indices into it and what should stand there.
     sizes: names of the numbers that a wrong factor may come from, such as {"batch size": 3}.
     """
     index = tuple(np.array(places).T)
@@ -60,11 +60,11 @@ def _factor_text(factor: float, fit: float, sizes: dict[str, int]) -> str:
     exact = f"equal to {max(fit, 1e-16):.0e} after"
     if abs(factor + 1) < FIT:
         return f"{exact} changing the sign"
-    for verb, number, cure in (("dividing", 1 / factor, "is missing"), ("multiplying", factor, "was taken that does not belong here")):
+    for verb, number, cure in (("dividing", 1 / factor, "is missing"), ("multiplying", factor, "is too many")):
         names = [name for name, size in sizes.items() if size > 1 and abs(number / size - 1) < FIT]
         if names:
-            mean = f"a mean over the {'batch' if names == ['batch size'] else ' or '.join(names)} {cure}"
-            return f"{exact} {verb} by {number:.6g} = {' or '.join(names)}: {mean}"
+            told = " or ".join(names)
+            return f"{exact} {verb} by {number:.6g} = {told}: a mean over the {told.replace('batch size', 'batch')} {cure}"
     if abs(factor) < 1:
         return f"{exact} dividing by {1 / factor:.6g}"
     return f"{exact} multiplying by {factor:.6g}"

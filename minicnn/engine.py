@@ -25,7 +25,7 @@ from .layers import chain
 from .layers.base import join
 
 SHARD_BYTES = 3 << 20           # activations of one shard; measured on 1 to 2 MiB of second-level cache
-SHARD_IMAGES = 32               # at most; more gain nothing, and a batch should fall into several shards
+FEWEST_IMAGES, MOST_IMAGES = 4, 32       # of a shard: filters are packed once for each; a batch should fall into several
 SMALL_WORK = 4_000_000          # multiply-adds (about 200 microseconds) that are not worth waking another thread for
 
 
@@ -48,7 +48,7 @@ class Engine:
         self.layers, self.input_shape = tuple(layers), tuple(input_shape)
         self.threads = threads or usable_cores()
         kept = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, 4) for layer in self.layers)
-        self.shard_images = max(1, min(SHARD_IMAGES, SHARD_BYTES // max(1, kept)))
+        self.shard_images = min(MOST_IMAGES, max(FEWEST_IMAGES, SHARD_BYTES // max(1, kept)))
         self.work = sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.layers)
         pools: list[memory.Pool] = []
         pools += (memory.Pool(pools) for _ in range(self.threads))
@@ -115,7 +115,7 @@ class Engine:
         if len(dy) != sum(caches.sizes):
             raise ValueError(f"dy holds {len(dy)} images, the forward pass had {sum(caches.sizes)}")
         cuts = self.shards(len(dy))
-        dxs, grads = chain.backward_shards(self.layers, [dy[cut] for cut in cuts], caches.layers, caches.train, self.run)
+        dxs, grads = chain.backward_shards(self.layers, [dy[cut] for cut in cuts], list(caches.layers), caches.train, self.run)
         return join(dxs), grads
 
     def infer(self, x: np.ndarray) -> np.ndarray:

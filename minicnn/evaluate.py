@@ -6,13 +6,14 @@ For class k, with TP, FP, FN counted on n images:
     recall    = TP / (TP + FN)        of the images that are k, how many were found
     F1        = 2 TP / (2 TP + FP + FN)
 
-Macro F1 is the mean of F1 over the classes that occur among the labels or the answers. Precision, recall and accuracy carry the
-Wilson score interval (Wilson 1927; Brown, Cai, DasGupta 2001) of a share p = hits / n, which is sound for small n and near 0 and 1:
+Macro F1 is the mean of F1 over the classes that occur among the labels or the answers. Precision, recall and accuracy
+carry the Wilson score interval (Wilson 1927; Brown, Cai, DasGupta 2001) of a share p = hits / n, which is sound for
+small n and near 0 and 1:
 
     (p + z^2/2n  ±  z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n),    z = 1.96 for 95 %
 
-The baseline is the accuracy of always giving the most frequent label. The calibration error (Naeini et al. 2015) compares
-confidence with accuracy in 15 equal bins of confidence: sum over bins of share * |mean confidence - accuracy|.
+The baseline is the accuracy of always giving the most frequent label. The calibration error (Naeini et al. 2015)
+compares confidence with accuracy in 15 equal bins of confidence: sum over bins of share * |mean confidence - accuracy|.
 """
 
 import math
@@ -63,7 +64,9 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What `Run.evaluate` gives and `minicnn evaluate` prints. confusion: (classes, classes), row = label, column = answer."""
+    """What `Run.evaluate` gives and `minicnn evaluate` prints. confusion: (classes, classes), row = label, column =
+    answer.
+    """
 
     part: str
     classes: list[str]
@@ -168,7 +171,9 @@ class Sheet:
             f"   calibration error {self.calibration_error:.3f}"
         )
         if pairs := self.most_confused():
-            lines.append("most confused: " + ", ".join(f"{label} -> {answer} {count}" for label, answer, count in pairs))
+            lines.append(
+                "most confused: " + ", ".join(f"{label} -> {answer} {count}" for label, answer, count in pairs)
+            )
         return "\n".join(lines)
 
 

@@ -40,7 +40,10 @@ class GradientError(MinicnnError):
 
 @dataclass
 class Finding:
-    """The verdict on one gradient. name: dx, dw ...; error: largest relative error; worst, entries: (index, numeric, yours)."""
+    """The verdict on one gradient. name: dx, dw ...; error: the largest relative one.
+
+    entries: (index, numeric, yours) of all that were checked; worst: of wrong ones, largest error first, at most SHOWN.
+    """
 
     name: str
     checked: int
@@ -60,16 +63,18 @@ class Finding:
         """Kinks nearly everywhere: what is left proves nothing."""
         return self.skipped > MOST_SKIPPED * (self.checked + self.skipped)
 
-    def __str__(self):
+    def lines(self) -> list[str]:
+        """What there is to say; the first line begins with ok or FAIL."""
         kinks = f"{self.skipped} kink{'s' * (self.skipped != 1)} skipped"
         if self.ok:
-            return f"{self.name:<4} ok     largest relative error {self.error:.1e}" + (f"   ({kinks})" if self.skipped else "")
+            return [f"ok     largest relative error {self.error:.1e}" + (f"   ({kinks})" if self.skipped else "")]
         if self.error <= TOLERANCE:
-            return f"{self.name:<4} FAIL   {kinks} of {self.checked + self.skipped} entries: the rest proves too little"
-        lines = [f"at {_entry(self.name, index)}: numeric {numeric:.6g}, yours {yours:.6g}" for index, numeric, yours in self.worst]
+            return [f"FAIL   {kinks} of {self.checked + self.skipped} entries: the rest proves too little"]
+        worst = [f"at {self.name[1:]}[{','.join(map(str, index))}]: numeric {numeric:.6g}, yours {yours:.6g}"
+                 for index, numeric, yours in self.worst]
         if self.diagnosis:
-            return f"{self.name:<4} FAIL   {lines[0]}\n            diagnosis: {self.diagnosis}"
-        return f"{self.name:<4} FAIL   no known pattern; the worst entries:" + "".join(f"\n            {line}" for line in lines)
+            return [f"FAIL   {worst[0]}", f"diagnosis: {self.diagnosis}"]
+        return [f"FAIL   {worst[0]}", *worst[1:], "no known pattern"]
 
 
 @dataclass
@@ -85,10 +90,16 @@ class Report:
         return all(finding.ok for finding in self.findings)
 
     def __str__(self):
-        return "\n".join(f"  {finding}" for finding in self.findings)
+        width = max(len(finding.name) for finding in self.findings)
+        lines = []
+        for finding in self.findings:
+            first, *rest = finding.lines()
+            lines += [f"  {finding.name:<{width}}   {first}", *(f"{'':{width + 12}}{line}" for line in rest)]
+        return "\n".join(lines)
 
 
-def check(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, train: bool = True, entries: int = 1000) -> Report:
+def check(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, train: bool = True,
+          entries: int = 1000) -> Report:
     """Check all gradients of a layer on `batch` random inputs of `input_shape` = (H, W, C) or (C,).
 
     Works on a float64 copy: a layer that is not built yet is built, one of a net keeps its weights. Of a larger array,
@@ -101,7 +112,8 @@ def check(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, train
     return report
 
 
-def measure(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, train: bool = True, entries: int = 1000) -> Report:
+def measure(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, train: bool = True,
+            entries: int = 1000) -> Report:
     """As `check`, but a wrong gradient is only reported."""
     rng = random.generator(seed, 0)
     layer = _float64_copy(layer, input_shape, rng)
@@ -116,14 +128,15 @@ def measure(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, tra
     arrays = {"dx": x} | {f"d{name}": array for name, array in layer.params.items()}
     yours = _analytic(layer, forward, x, v, between=True)
     places = {name: _places(array.shape, entries, rng) for name, array in arrays.items()}
-    numeric = {name: [sum(_slopes(forward, x, array, place, v, H)) / 2 for place in places[name]] for name, array in arrays.items()}
+    numeric = {name: [sum(_slopes(forward, x, array, place, v, H)) / 2 for place in places[name]]
+               for name, array in arrays.items()}
     scale = max(abs(slope) for slopes in numeric.values() for slope in slopes)
     findings = []
     for name, array in arrays.items():
-        entries = list(zip(places[name], numeric[name], yours[name][tuple(np.array(places[name]).T)], strict=True))
-        wrong = [entry for entry in entries if not _relative(entry, scale) <= TOLERANCE]
+        triples = [(place, slope, float(yours[name][place])) for place, slope in zip(places[name], numeric[name], strict=True)]
+        wrong = [triple for triple in triples if not _relative(triple, scale) <= TOLERANCE]
         kinks = {place for place, _, _ in wrong if _kinked(forward, x, array, place, v, scale)}
-        findings.append(_finding(name, [entry for entry in entries if entry[0] not in kinks], len(kinks), scale))
+        findings.append(_finding(name, [triple for triple in triples if triple[0] not in kinks], len(kinks), scale))
     _explain(findings, yours, layer, forward, x, v)
     return Report(repr(layer), findings)
 
@@ -150,7 +163,7 @@ def _analytic(layer: Layer, forward, x, v, between: bool) -> dict[str, np.ndarra
     if between:
         forward(x[::-1] + 1)
     dx, grads = layer.backward(v, cache)
-    check_backward(layer, dx, x.shape, grads)
+    check_backward(layer, dx, x.shape, grads, v.dtype)
     if not np.array_equal(x, x_before):
         raise LayerError(f"{type(layer).__name__} changed its input x in place; write to a new array.")
     if not np.array_equal(v, v_before):
@@ -210,7 +223,7 @@ def _explain(findings: list[Finding], yours: dict[str, np.ndarray], layer: Layer
     for finding in findings:
         if not finding.worst:
             continue
-        if not np.array_equal(alone[finding.name], yours[finding.name]):
+        if not np.array_equal(alone[finding.name], yours[finding.name], equal_nan=True):
             finding.diagnosis = "backward saw another call's input: hand over what it needs in the cache, never in self"
         else:
             places, numeric, _ = zip(*finding.entries, strict=True)
@@ -222,8 +235,3 @@ def _extents(which: str, shape: Shape) -> dict[str, int]:
     if len(shape) != 3:
         return {}
     return {f"{which} height": shape[0], f"{which} width": shape[1], f"{which} height x width": shape[0] * shape[1]}
-
-
-def _entry(name: str, index: tuple[int, ...]) -> str:
-    """dw at (0, 2) as w[0,2]; dx as x[...]."""
-    return f"{name[1:]}[{','.join(map(str, index))}]"

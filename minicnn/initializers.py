@@ -3,10 +3,10 @@
     He      w ~ N(0, 2 / fan_in)                       before a ReLU       (He et al. 2015, "Delving deep", section 2.2)
     Glorot  w ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out))                 (Glorot and Bengio 2010, equation 16)
 
-fan_in: inputs that one output sums over; fan_out: outputs that one input reaches. `rng` is a NumPy Generator (Sequential
-makes one for each layer from its seed). Values are float32, so a float64 net with the same seed has exactly the same
-weights. With `rng=None` every function here gives a read-only array of zeros that takes no memory: the right shape, for a
-net whose weights come from a file.
+fan_in: inputs that one output sums over; fan_out: outputs that one input reaches. `rng` is a NumPy Generator; a net
+makes one for each layer from its seed. Values are float32, so a float64 net with the same seed has exactly the same
+weights. With `rng=None` every function here gives a read-only array of zeros that takes no memory: the right shape, for
+a net whose weights come from a file.
 """
 import math
 

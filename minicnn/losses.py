@@ -4,8 +4,8 @@
     MeanSquaredError      loss[n] = (1/K) sum over k of (x[n,k] - target[n,k])^2
 
 The loss of a batch is sum(loss) / denominator: the sum of w[labels] for the first, N for the second. `a` is the label
-smoothing. x (N,K): the net's output, for SoftmaxCrossEntropy its logits. These are PyTorch's formulas for reduction="mean".
-Source: Goodfellow et al. 2016, section 6.2.2; Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
+smoothing. x (N,K): the net's output, for SoftmaxCrossEntropy its logits. PyTorch's formulas for reduction="mean".
+Sources: Goodfellow et al. 2016, section 6.2.2; Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
 """
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ The container, its checksum and its byte-level checks are tensor_file.py's. Its 
      "layers": [{"layer": "Conv2D", "filters": 16, ...}, ...], "input_shape": [8, 8, 1], "dtype": "float32",
      "classes": ["0", "1", ...] or null, "preprocessing": {...} or null, "training": {...} or null}
 
-A file names layers of layers.REGISTRY and nothing else: it can not make minicnn import or run anything. A net with own layers
-opens only where their classes are handed over. The layers are built without memory first, and their shapes and costs are judged;
-only then do the weights, which were read with the file, take their places.
+A file names layers of layers.REGISTRY and nothing else: it can not make minicnn import or run anything. A net with own
+layers opens only where their classes are handed over. The layers are built without memory first, and their shapes and
+costs are judged; only then do the weights, which were read with the file, take their places.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -26,6 +27,7 @@ TEXT_LIMIT = 255  # characters of a class name
 LAYER_LIMIT = 10_000
 KEPT_LIMIT = 1 << 32  # bytes that one image may leave behind in the net
 COST_LIMIT = 10**13  # multiply-adds for one image
+OWN_LAYERS = "A net with own layers opens with --net FILE.py, or in Python with minicnn.open(path, layers=[...])."
 
 
 def save(net: Sequential, path, training: dict | None = None) -> None:
@@ -39,9 +41,11 @@ def write(path, description: dict, tensors: dict, training: dict | None = None) 
 
 
 def open_model(path, layers=()) -> Sequential:
-    """The net of a model file, or of the run folder that holds one. layers: classes of own layers that the file may name.
+    """The net of a model file, or of the run folder that holds one. layers: classes of own layers that the file may
+    name.
 
-    Raises UsageError (no such file), EnvironmentProblem (it may not be read), DataError (anything wrong with its content).
+    Raises UsageError (no such file), EnvironmentProblem (it may not be read), DataError (anything wrong with its
+    content).
     """
     if os.path.isdir(path):
         path = Path(path) / NAME
@@ -56,7 +60,14 @@ def open_model(path, layers=()) -> Sequential:
 
 
 def describe(net: Sequential) -> dict:
-    """What a file says of a net beside its weights, as plain data."""
+    """What a file says of a net beside its weights, as plain data. Raises DataError for an own layer without such a
+    form.
+    """
+    for layer in net.layers:
+        try:
+            json.dumps(to_spec(layer), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{type(layer).__name__}: config() must be finite numbers, texts and lists: {error}") from None
     return {
         "layers": [to_spec(layer) for layer in net.layers],
         "input_shape": list(net.input_shape),
@@ -87,7 +98,10 @@ def check_head(fields: Fields, kind: str) -> None:
 
 
 def build(fields: Fields, layers=()) -> Sequential:
-    """Take the keys of `describe` and build their net, without weights yet (unless own layers need memory to be built)."""
+    """Take the keys of `describe` and build their net, without weights yet.
+
+    An own layer may need a generator to be built; then, and only then, all layers take memory here.
+    """
     where = fields.where
     specs = fields.take("layers", list, lambda value: 1 <= len(value) <= LAYER_LIMIT, f"1 to {LAYER_LIMIT} layers")
     input_shape = fields.take("input_shape", list, _whole, "a list of positive integers")
@@ -99,7 +113,9 @@ def build(fields: Fields, layers=()) -> Sequential:
         made = [from_spec(spec, REGISTRY | own) for spec in specs if _is_spec(spec, where)]
         net = Sequential(made, tuple(input_shape), seed=0 if own else None, dtype=dtype)
     except (TypeError, ValueError, KeyError, OverflowError, MemoryError, RecursionError) as error:
-        raise DataError(f"{where}: {_one_line(error)}") from None
+        named = [spec.get("layer") for spec in specs if type(spec) is dict]
+        own_missing = any(type(name) is str and name not in REGISTRY | own for name in named)
+        raise DataError(f"{where}: {_one_line(error)}", hint=OWN_LAYERS if own_missing else None) from None
     _check_cost(net, where)
     _check_meaning(net, classes, preprocessing, where)
     net.classes, net.preprocessing = classes, preprocessing

@@ -1,10 +1,10 @@
-"""The named nets. Each is a function of the input's shape (H, W, C) and the number of classes, and returns a list of layers.
+"""The named nets: functions of the input's shape (H, W, C) and the number of classes that return a list of layers.
 
     net = Sequential(nets.lenet((28, 28, 1), 10), input_shape=(28, 28, 1))
 
 NETS is the one list of them, by the names of the command line. SMALLEST is the smallest input each is meant for.
-Sources: LeCun et al. 1998, "Gradient-based learning", section II.B (lenet); Wang et al. 2020, "CNN Explainer" (tinyvgg);
-Simonyan and Zisserman 2015 (vgg: pairs of 3x3 convolutions); He et al. 2016, section 4.2 (resnet8).
+Sources: LeCun et al. 1998, "Gradient-based learning", section II.B (lenet); Wang et al. 2020, "CNN Explainer"
+(tinyvgg); Simonyan and Zisserman 2015 (vgg: pairs of 3x3 convolutions); He et al. 2016, section 4.2 (resnet8).
 """
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def resnet8(input_shape: Shape, classes: int) -> list[Layer]:
     return [*layers, GlobalAvgPool2D(), Dense(classes)]
 
 
-NETS = {"tiny": tiny, "lenet": lenet, "mnist": mnist, "tinyvgg": tinyvgg, "vgg": vgg, "vgg-small": vgg_small, "resnet8": resnet8}
+NETS = {
+    "tiny": tiny, "lenet": lenet, "mnist": mnist, "tinyvgg": tinyvgg, "vgg": vgg, "vgg-small": vgg_small,
+    "resnet8": resnet8,
+}
 SMALLEST = {"tiny": 4, "lenet": 16, "mnist": 10, "tinyvgg": 16, "vgg": 8, "vgg-small": 8, "resnet8": 8}
 
 

@@ -1,13 +1,15 @@
 """Optimizers: how a parameter w moves, given the gradient g of the loss.
 
-    SGD       g += weight_decay * w;  v = momentum * v + g;  w -= lr * v              (Nesterov: w -= lr * (g + momentum * v))
+    SGD       g += weight_decay * w;  v = momentum * v + g
+              w -= lr * v                                     (Nesterov: w -= lr * (g + momentum * v))
     Adam      g += weight_decay * w;  m = beta1 m + (1-beta1) g;  v = beta2 v + (1-beta2) g^2
               w -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
     AdamW     as Adam, but w -= lr * weight_decay * w in place of the first assignment
 
 t is the step, from 1. These are PyTorch's formulas. An optimizer holds settings only: what it remembers of a parameter
 (v, m) are arrays called slots, which the trainer keeps and saves.
-Sources: Sutskever et al. 2013; Kingma and Ba 2015, "Adam", algorithm 1; Loshchilov and Hutter 2019, "AdamW", algorithm 2.
+Sources: Sutskever et al. 2013, section 2; Kingma and Ba 2015, "Adam", algorithm 1; Loshchilov and Hutter 2019, "AdamW",
+algorithm 2.
 """
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ class Adam:
 
     kernel = "adam_update"
 
-    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0):
+    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
+                 weight_decay: float = 0.0):
         self.lr, self.eps, self.weight_decay = real(lr, "lr"), real(eps, "eps"), real(weight_decay, "weight_decay")
         self.beta1, self.beta2 = real(beta1, "beta1", below=1), real(beta2, "beta2", below=1)
 
@@ -61,8 +64,8 @@ class Adam:
 
     def config(self) -> dict:
         """Name and arguments, as plain data."""
-        return {"optimizer": type(self).__name__, "lr": self.lr, "beta1": self.beta1, "beta2": self.beta2, "eps": self.eps,
-                "weight_decay": self.weight_decay}
+        return {"optimizer": type(self).__name__, "lr": self.lr, "beta1": self.beta1, "beta2": self.beta2,
+                "eps": self.eps, "weight_decay": self.weight_decay}
 
 
 class AdamW(Adam):
@@ -70,5 +73,6 @@ class AdamW(Adam):
 
     kernel = "adamw_update"
 
-    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01):
+    def __init__(self, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
+                 weight_decay: float = 0.01):
         super().__init__(lr, beta1, beta2, eps, weight_decay)

@@ -24,9 +24,9 @@ def default_optimizer() -> optim.SGD:
 
 @dataclass
 class Recipe:
-    """epochs: the length of the run.  batch: images a step.  seed: of the order of images and of dropout.  stop_after: epochs
-    without a better validation loss after which the run ends, or None.  extended: earlier lengths of a run that was given more
-    epochs, as {"epochs", "at_epoch", "at_step"}.
+    """epochs: the length of the run.  batch: images a step.  seed: of the order of images and of dropout.  stop_after:
+    epochs without a better validation loss after which the run ends, or None.  extended: earlier lengths of a run that
+    was given more epochs, as {"epochs", "at_epoch", "at_step"}.
 
     Raises ValueError for numbers that make no run.
     """

@@ -13,8 +13,9 @@ from .sequential import Sequential
 
 @dataclass
 class Run:
-    """folder: where the files are.  description: what run.json says.  history: one dict for each epoch, with epoch (from 1), loss,
-    val_loss, val_accuracy, lr, seconds.  best: the row of the epoch whose weights model.safetensors holds, or None.
+    """folder: where the files are.  description: what run.json says.  history: one dict for each epoch, with epoch
+    (from 1), loss, val_loss, val_accuracy, lr, seconds.  best: the row of the epoch whose weights model.safetensors
+    holds, or None.
     weights_sha256: of the final step (not of the best epoch).
     """
 
@@ -69,7 +70,9 @@ def evaluate(net: Sequential, data: Dataset, part: str = "test", run: Run | None
             opening = run_folder.record_opening(run.folder, sheet.accuracy, sheet.n, net.weights_sha256())
             return replace(sheet, opening=opening)
         except OSError as error:
-            warnings.warn(f"this opening of the test part is not on record: {run.folder}: {error.strerror}", stacklevel=2)
+            warnings.warn(
+                f"this opening of the test part is not on record: {run.folder}: {error.strerror}", stacklevel=2
+            )
     return sheet
 
 
@@ -84,7 +87,9 @@ def load_described(description: dict, where, source=None) -> Dataset:
     if not isinstance(source, str):
         raise DataError(f"{where}: run.json does not say where the data are; name them")
     size, split = told.get("size"), told.get("split")
-    data = load(source, size=tuple(size) if isinstance(size, list) else size, **({"split": tuple(split)} if split else {}))
+    data = load(
+        source, size=tuple(size) if isinstance(size, list) else size, **({"split": tuple(split)} if split else {})
+    )
     check_fingerprint(data, told.get("fingerprint"), where)
     return data
 
@@ -93,6 +98,6 @@ def check_fingerprint(data: Dataset, fingerprint, where) -> None:
     """Refuse data that are not those of the run."""
     if data.fingerprint != fingerprint:
         raise DataError(
-            f"{where}: the data differ from the run's: fingerprint {data.fingerprint[:12]} instead of {str(fingerprint)[:12]}; "
-            "files were added, removed or changed"
+            f"{where}: the data differ from the run's (fingerprint {data.fingerprint[:12]} instead of "
+            f"{str(fingerprint)[:12]}): files were added, removed or changed"
         )

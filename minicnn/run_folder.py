@@ -10,7 +10,8 @@
       diverged.npz        the batch at which the loss stopped being a number
       bug.txt             the traceback of a bug in minicnn
 
-The lock is flock(2) on the folder itself: the kernel drops it when its holder dies, however it dies, and no lock file is left.
+The lock is flock(2) on the folder itself: the kernel drops it when its holder dies, however it dies, and no lock file
+is left.
 """
 
 import csv
@@ -46,6 +47,8 @@ class RunFolder:
         Raises UsageError (the name is taken or is none), EnvironmentProblem (it cannot be made).
         """
         out = Path(out)
+        if name is not None and not GOOD_NAME.fullmatch(name):
+            raise UsageError(f"'{name}' cannot be a run's name: use letters, digits, . _ - (at most 100, no . or - first)")
         try:
             out.mkdir(parents=True, exist_ok=True)
             path = _make_named(out, name) if name is not None else _make_numbered(out, label)
@@ -80,7 +83,9 @@ class RunFolder:
         atomic.write(self.path / RUN, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
     def write_log(self, history: list[dict]) -> None:
-        """Replace log.jsonl and metrics.csv: both follow the checkpoint's history, so a killed run leaves no line too many."""
+        """Replace log.jsonl and metrics.csv: both follow the checkpoint's history, so a killed run leaves no line too
+        many.
+        """
         atomic.write(self.path / LOG, "".join(json.dumps(row) + "\n" for row in history).encode())
         table = io.StringIO()
         writer = csv.DictWriter(table, list(history[0]), lineterminator="\n")
@@ -139,8 +144,6 @@ def timestamp() -> str:
 
 
 def _make_named(out: Path, name: str) -> Path:
-    if not GOOD_NAME.fullmatch(name):
-        raise UsageError(f"'{name}' cannot be a run's name: use letters, digits, . _ - (at most 100, no . or - first)")
     try:
         (out / name).mkdir()
     except FileExistsError:

@@ -1,13 +1,13 @@
 """Schedules: the factor by which the learning rate is multiplied at a moment of training.
 
-`schedule(epoch, epochs)` takes the time in epochs as a float (0 at the first step, 2.5 in the middle of the third epoch) and
+`schedule(epoch, epochs)` takes the time in epochs as a float (0 at the first step, 2.5 in the middle of the third) and
 the length of the run, and returns the factor. It depends on nothing else, so a resumed run goes on where it stood.
 
     Constant  1
     Step      factor^floor(epoch / every)
     Cosine    epoch / warmup up to `warmup`, then (1 + cos(pi t)) / 2 with t from 0 to 1 at the end of the run
 
-Sources: Loshchilov and Hutter 2017, "SGDR", equation 5; Goyal et al. 2017, "Large minibatch SGD", section 2.2 (warm-up).
+Sources: Loshchilov and Hutter 2017, "SGDR", equation 5; Goyal et al. 2017, "Large minibatch SGD", section 2.2.
 """
 import math
 

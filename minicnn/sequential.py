@@ -1,6 +1,6 @@
 """Sequential: a net as a list of layers, each fed with the output of the one before.
 
-    y = f_L(... f_2(f_1(x)))            dx = J_1^T J_2^T ... J_L^T dy           (J_i: Jacobian of layer i; the chain rule)
+    y = f_L(... f_2(f_1(x)))            dx = J_1^T J_2^T ... J_L^T dy            J_i: the Jacobian of layer i
 
 x (N, *input_shape), y (N, *output_shape). How a batch is cut into shards and spread over threads is engine.py's affair.
 """
@@ -16,14 +16,14 @@ import numpy as np
 from . import kernels, shapes, summary
 from .arguments import whole
 from .layers import Layer, Softmax
-from .layers.base import shape_text
+from .layers.base import batch_text, shape_text
 from .layers.chain import flatten, name_layers
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .random import Keys
 
-PREDICT_BATCH = 256         # images at a time in predict: bounds its memory; an image's output does not depend on its batch
+PREDICT_BATCH = 256         # images at a time in predict, to bound its memory
 
 
 class Answer(NamedTuple):
@@ -56,9 +56,8 @@ class Sequential:
         name_layers(self.layers)
         self.output_shape = shapes.build_layers(self.layers, self.input_shape, self.seed)
         if self.seed is not None:
-            for arrays in self._dicts():
-                arrays.update({name: np.array(array, self.dtype, order="C") for name, array in arrays.items()})
-        for layer in flatten(self.layers):
+            self.load_tensors(self.tensors())           # copies in the net's dtype
+        for layer in self.all_layers():
             layer.taken = True
 
     @cached_property
@@ -72,6 +71,10 @@ class Sequential:
         """The layers that are trained: all but a Softmax at the end, which the loss contains."""
         return self.layers[:-1] if isinstance(self.layers[-1], Softmax) else self.layers
 
+    def all_layers(self) -> list[Layer]:
+        """The layers in order, each before the layers inside it."""
+        return list(flatten(self.layers))
+
     def forward(self, x, train: bool = False, rng: Keys | None = None) -> tuple[np.ndarray, Any]:
         """y (N, *output_shape), and the caches for `backward`. rng: the keys of Dropout, needed with train=True."""
         return self.engine.forward(self._batch(x, self.input_shape, "x"), train, rng)
@@ -81,14 +84,14 @@ class Sequential:
         return self.engine.backward(self._batch(dy, self.output_shape, "dy"), caches)
 
     def predict(self, x) -> np.ndarray:
-        """Probabilities (N, classes) for prepared images x (N, *input_shape). Softmax is applied once, whatever the last layer."""
+        """Probabilities (N, classes) for prepared images x (N, *input_shape). Softmax is applied exactly once."""
         if len(self.output_shape) != 1:
-            raise ValueError(f"predict needs a net that ends in (N, classes); this one ends in {shape_text(self.output_shape, batch=True)}")
+            raise ValueError(f"predict needs a net that ends in (N,classes), not in {batch_text(self.output_shape)}")
         x = self._batch(x, self.input_shape, "x")
         y = np.empty((len(x), *self.output_shape), self.dtype)
         for start in range(0, len(x), PREDICT_BATCH):
             part = slice(start, start + PREDICT_BATCH)
-            out, _ = self.engine.forward(x[part], False, None)
+            out = self.engine.infer(x[part])
             if self.logit_layers is self.layers:
                 kernels.get("softmax_forward", self.dtype)(out, y[part])
             else:
@@ -98,7 +101,7 @@ class Sequential:
     def classify(self, pictures) -> list[Answer]:
         """Label raw pictures, paths or arrays, by the preprocessing of the training data."""
         if self.preprocessing is None or self.classes is None:
-            raise ValueError("this net stores no preprocessing and no classes yet: fit sets them, or open a model that has them")
+            raise ValueError("this net has no preprocessing and no classes yet: fit sets them, and saving keeps them")
         from .data import prepare
         alone = isinstance(pictures, str | os.PathLike)
         probabilities = self.predict(prepare([pictures] if alone else pictures, self.preprocessing))
@@ -119,14 +122,16 @@ class Sequential:
         own = self.tensors()
         if tensors.keys() != own.keys():
             missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-            raise ValueError(f"these are not the tensors of this net: missing {missing or 'none'}, unknown {unknown or 'none'}")
+            raise ValueError(f"not the net's tensors: missing {missing or 'none'}, unknown {unknown or 'none'}")
         for name, array in tensors.items():
             if array.shape != own[name].shape:
-                raise ValueError(f"{name} has shape {shape_text(array.shape)}, this net needs {shape_text(own[name].shape)}")
+                raise ValueError(f"{name} has shape {shape_text(array.shape)}, the net needs "
+                                 f"{shape_text(own[name].shape)}")
         for layer in self._leaves():
             for kind in ("params", "state"):
-                arrays = getattr(layer, kind)
-                arrays.update({name: np.array(tensors[f"{kind}/{layer.name}/{name}"], self.dtype, order="C") for name in arrays})
+                for name in getattr(layer, kind):
+                    array = tensors[f"{kind}/{layer.name}/{name}"]
+                    getattr(layer, kind)[name] = np.array(array, self.dtype, order="C")
 
     def weights_sha256(self) -> str:
         """SHA-256 over params, then state, in layer order, names sorted, as little-endian bytes."""
@@ -141,23 +146,22 @@ class Sequential:
         model_file.save(self, path)
 
     def __repr__(self):
-        return (f"Sequential({len(self.layers)} layers, {shape_text(self.input_shape, batch=True)} -> "
-                f"{shape_text(self.output_shape, batch=True)}, {summary.parameter_count(self.layers):,} parameters)")
+        return (f"Sequential({len(self.layers)} layers, {batch_text(self.input_shape)} -> "
+                f"{batch_text(self.output_shape)}, {summary.parameter_count(self.layers):,} parameters)")
 
     def _leaves(self) -> list[Layer]:
-        return [layer for layer in flatten(self.layers) if not layer.children]
-
-    def _dicts(self) -> list[dict[str, np.ndarray]]:
-        return [arrays for layer in self._leaves() for arrays in (layer.params, layer.state)]
+        return [layer for layer in self.all_layers() if not layer.children]
 
     def _batch(self, values, shape: tuple[int, ...], name: str) -> np.ndarray:
         """Real numbers as a C-contiguous batch of the net's dtype."""
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array, and a net knows no missing values; fill them: {name}.filled(0)")
         values = np.asarray(values)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
         if values.shape[1:] != shape or values.ndim == 0:
             one = f"; a single one is a batch of 1: {name}[None]" if values.shape == shape else ""
-            raise ValueError(f"{name} has shape {shape_text(values.shape)}, this net needs {shape_text(shape, batch=True)}{one}")
+            raise ValueError(f"{name} has shape {shape_text(values.shape)}, the net needs {batch_text(shape)}{one}")
         return np.ascontiguousarray(values, self.dtype)
 
 
@@ -173,6 +177,7 @@ def _checked_layers(layers) -> tuple[Layer, ...]:
         for part in flatten([layer]):
             if part.taken:
                 raise ValueError(f"layer {number} {layer!r} already belongs to a net; make a new layer")
-            if seen.setdefault(id(part), number) != number:
-                raise ValueError(f"layers {seen[id(part)]} and {number} are the same object; make two")
+            if id(part) in seen:
+                raise ValueError(f"{part!r} of layer {number} already stands in layer {seen[id(part)]}; make two")
+            seen[id(part)] = number
     return layers

@@ -9,7 +9,7 @@ import copy
 
 from . import random
 from .arguments import whole
-from .layers import AvgPool2D, LayerError, MaxPool2D
+from .layers import AvgPool2D, Conv2D, LayerError, MaxPool2D
 from .layers.base import Shape, build
 from .layers.chain import flatten
 from .layers.windows import MapVanished
@@ -27,8 +27,8 @@ def checked_shape(input_shape) -> Shape:
 def build_layers(layers, input_shape: Shape, seed: int | None) -> Shape:
     """Build all layers in order and return the shape of the last one's output.
 
-    seed: each layer draws its weights from a generator of its own, keyed (seed, stream); None makes placeholders that take
-    no memory. Raises LayerError that names the first layer which does not fit.
+    seed: each layer draws its weights from a generator of its own, keyed (seed, stream); None makes placeholders that
+    take no memory. Raises LayerError that names the first layer which does not fit.
     """
     shape = input_shape
     for number, layer in enumerate(layers, 1):
@@ -45,12 +45,14 @@ def build_layers(layers, input_shape: Shape, seed: int | None) -> Shape:
 def _too_small(error: MapVanished, layers, input_shape: Shape) -> str:
     """The message for a map that shrank to nothing, with a size of input at which it does not."""
     pools = [layer for layer in flatten(layers) if isinstance(layer, MaxPool2D | AvgPool2D)]
-    kind, alike = ("pool", pools) if error.layer in pools else ("conv", [x for x in flatten(layers) if type(x) is type(error.layer)])
-    place = next(i for i, layer in enumerate(alike, 1) if layer is error.layer)
-    sizes = [size for size in SIZES if size > min(input_shape[:2]) and _fits(layers, (size, size, input_shape[2]))]
-    larger = f"--size {sizes[0]}" if sizes else "a larger input"
-    return (f"After {kind} {place} the map would be {error.output[0]}x{error.output[1]} (input {input_shape[0]}x{input_shape[1]}). "
-            f"Use {larger} or a net with fewer {'pools' if pools else 'or smaller filters'}.")
+    convs = [layer for layer in flatten(layers) if isinstance(layer, Conv2D)]
+    kind, alike = ("pool", pools) if error.layer in pools else ("conv", convs)
+    place, (p, q), (height, width, channels) = alike.index(error.layer) + 1, error.output, input_shape
+    fitting = (size for size in SIZES if size > min(height, width) and _fits(layers, (size, size, channels)))
+    size = next(fitting, None)
+    larger, fewer = f"--size {size}" if size else "a larger input", "pools" if pools else "convolutions"
+    return (f"After {kind} {place} the map would be {p}x{q} (input {height}x{width}). "
+            f"Use {larger} or a net with fewer {fewer}.")
 
 
 def _fits(layers, input_shape: Shape) -> bool:

@@ -6,8 +6,8 @@
             if interruption.wanted:
                 save and leave
 
-SIGINT, SIGTERM and SIGHUP only raise a flag at first, so a step or a save is never cut in two by an exception. A second signal
-raises KeyboardInterrupt at once; files stay whole even then, because they are written atomically (atomic.py).
+SIGINT, SIGTERM and SIGHUP only raise a flag at first, so a step or a save is never cut in two by an exception. A second
+signal raises KeyboardInterrupt at once; files stay whole even then, because they are written atomically (atomic.py).
 """
 
 import signal

@@ -1,7 +1,8 @@
 """JSON from a stranger: everything the standard allows and a program can trip over is refused.
 
-Refused: duplicate keys, NaN and Infinity, numbers outside float64, integers of thousands of digits, nesting deeper than Python's
-stack, lone surrogates, a byte-order mark, anything that is not UTF-8. `Fields` then takes an object apart key by key.
+Refused: duplicate keys, NaN and Infinity, numbers outside float64, integers of thousands of digits, nesting deeper than
+Python's stack, lone surrogates, a byte-order mark, anything that is not UTF-8. `Fields` then takes an object apart key
+by key.
 """
 
 import json

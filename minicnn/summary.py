@@ -1,9 +1,10 @@
 """The net as a table: shapes, parameters, multiply-adds, and the memory that backpropagation keeps for each image."""
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from .layers.base import Layer, shape_text
+from .layers.base import Layer, batch_text
 
 if TYPE_CHECKING:
     from .sequential import Sequential
@@ -23,22 +24,23 @@ def multiply_adds(layers) -> int:
 
 def backprop_bytes(layers, itemsize: int) -> int:
     """What one image's forward pass keeps for backward: the input, and every layer's output and cache."""
-    if not layers:
-        return 0
-    return Layer.kept_bytes(layers[0], (), layers[0].input_shape, itemsize) + sum(_kept(layer, itemsize) for layer in layers)
+    x = math.prod(layers[0].input_shape) * itemsize
+    return x + sum(_kept(layer, itemsize) for layer in layers)
 
 
 def table(net: Sequential) -> str:
     """One line a layer, the columns aligned; numbers are per image."""
-    rows = [HEADER, ("", "", shape_text(net.input_shape, batch=True), "", "", "")]
+    rows = [HEADER, ("", "", batch_text(net.input_shape), "", "", "")]
     for number, layer in enumerate(net.layers, 1):
-        rows.append((f"{number:>2} {_short(layer)}", layer.name, shape_text(layer.output_shape, batch=True), f"{parameter_count([layer]):,}",
-                     f"{multiply_adds([layer]):,}", f"{_kept(layer, net.dtype.itemsize):,}"))
+        numbers = (parameter_count([layer]), multiply_adds([layer]), _kept(layer, net.dtype.itemsize))
+        rows.append((f"{number:>2} {_short(layer)}", layer.name, batch_text(layer.output_shape),
+                     *(f"{n:,}" for n in numbers)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
                        for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
-    total = (f"{len(net.layers)} layers, {parameter_count(net.layers):,} parameters, {multiply_adds(net.layers):,} multiply-adds and "
-             f"{backprop_bytes(net.layers, net.dtype.itemsize):,} bytes of backprop memory per image, {net.dtype}")
+    total = (f"{len(net.layers)} layers, {parameter_count(net.layers):,} parameters ({net.dtype}); for each image "
+             f"{multiply_adds(net.layers):,} multiply-adds and "
+             f"{backprop_bytes(net.layers, net.dtype.itemsize):,} bytes kept for backprop")
     return "\n".join([*lines, total])
 
 

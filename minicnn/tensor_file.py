@@ -3,12 +3,13 @@
 The container is safetensors (github.com/huggingface/safetensors, "Format"):
 
     8 bytes, little-endian    n, the length of the header
-    n bytes                   JSON: {"__metadata__": {"minicnn": DOCUMENT}, NAME: {"dtype", "shape", "data_offsets"}, ...}
-    the rest                  the arrays, little-endian, C order, without holes
+    n bytes                   JSON: {"__metadata__": {"minicnn": DOCUMENT}, NAME: {"dtype", "shape", "data_offsets"},
+    ...} the rest                  the arrays, little-endian, C order, without holes
 
 DOCUMENT is JSON text. Its first key, `sha256`, is the SHA-256 of the whole file with these 64 digits set to '0'.
-`read` trusts nothing: it is a regular file, the header is judged here before the library sees a byte, nothing larger than
-the file itself is ever allocated, and the file is read into memory, never mapped (a mapped file that shrinks kills the process).
+`read` trusts nothing: it is a regular file, the header is judged here before the library sees a byte, nothing larger
+than the file itself is ever allocated, and the file is read into memory, never mapped (a mapped file that shrinks kills
+the process).
 """
 
 import errno
@@ -70,7 +71,8 @@ def write(path, tensors: dict, document: dict) -> None:
 def read(path) -> tuple[dict, dict]:
     """(document, {name: array}); the arrays are fresh and writable.
 
-    Raises UsageError (no such file), EnvironmentProblem (it may not be read), DataError (anything wrong with its content).
+    Raises UsageError (no such file), EnvironmentProblem (it may not be read), DataError (anything wrong with its
+    content).
     """
     from safetensors.numpy import load
 
@@ -116,7 +118,9 @@ def _open(path) -> int:
         os.close(handle)
         if stat.S_ISREG(info.st_mode):
             raise DataError(f"{path}: {info.st_size / 1e9:.1f} GB is more than a model file may have")
-        raise DataError(f"{path}: {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}, not a model file")
+        raise DataError(
+            f"{path}: {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}, not a model file"
+        )
     return handle
 
 
@@ -149,7 +153,7 @@ def _parse_header(header: bytes, path) -> tuple[dict, dict]:
 
 
 def _check_entries(entries: dict, path) -> int:
-    """The bytes of all arrays; raises DataError unless they follow each other without hole or overlap, in header order."""
+    """The bytes of all arrays; raises DataError unless they lie in header order, without hole or overlap."""
     end = 0
     for name, entry in entries.items():
         where = f"{path}: tensor {name:.80}"
@@ -175,7 +179,11 @@ def _good_shape(shape) -> bool:
 
 
 def _good_offsets(offsets) -> bool:
-    return len(offsets) == 2 and all(type(at) is int and at >= 0 for at in offsets) and all(a <= b for a, b in pairwise(offsets))
+    return (
+        len(offsets) == 2
+        and all(type(at) is int and at >= 0 for at in offsets)
+        and all(a <= b for a, b in pairwise(offsets))
+    )
 
 
 def _check_sum(blob: bytes, header_length: int, document: dict, path) -> None:

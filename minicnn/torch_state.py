@@ -44,7 +44,8 @@ def from_torch_state(net: Sequential, state: dict) -> None:
     """
     entries = list(_entries(net.layers))
     given = {key: np.asarray(array) for key, array in state.items() if not key.endswith("num_batches_tracked")}
-    missing, unknown = sorted({key for key, *_ in entries} - given.keys()), sorted(given.keys() - {key for key, *_ in entries})
+    keys = {key for key, *_ in entries}
+    missing, unknown = sorted(keys - given.keys()), sorted(given.keys() - keys)
     if missing or unknown:
         raise ValueError(f"the state does not fit the net: missing {missing or 'none'}, unknown {unknown or 'none'}")
     for key, array, axes, _ in entries:
@@ -57,7 +58,7 @@ def from_torch_state(net: Sequential, state: dict) -> None:
 
 
 def _entries(layers, prefix: str = "") -> Iterator[tuple[str, np.ndarray, tuple[int, ...], np.ndarray | None]]:
-    """(key, array here, axes of it in PyTorch's order, rows of it in PyTorch's order or None where that is the same)."""
+    """(key, array here, its axes in PyTorch's order, its rows in PyTorch's order or None where that is the same)."""
     rows = None
     for number, layer in enumerate(layers):
         key = f"{prefix}{number}."
@@ -65,7 +66,7 @@ def _entries(layers, prefix: str = "") -> Iterator[tuple[str, np.ndarray, tuple[
             rows = _rows(layer.input_shape)
         elif isinstance(layer, Conv2D | Dense):
             yield key + "weight", layer.params["w"], (3, 2, 0, 1) if isinstance(layer, Conv2D) else (1, 0), rows
-            rows = None                                     # a dense layer's outputs stand in the same order on both sides
+            rows = None                         # a dense layer's outputs stand in the same order on both sides
             if layer.bias:
                 yield key + "bias", layer.params["b"], (0,), None
         elif isinstance(layer, BatchNorm):

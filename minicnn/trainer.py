@@ -26,7 +26,8 @@ class Trainer:
     lr: the learning rate of the next update; the optimizer's own at first, a schedule may set it before each step.
     """
 
-    def __init__(self, net: Sequential, optimizer=None, loss=None, threads: int | None = None, seed: int = 0, accumulate: int = 1):
+    def __init__(self, net: Sequential, optimizer=None, loss=None, threads: int | None = None, seed: int = 0,
+                 accumulate: int = 1):
         if accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {accumulate}")
         self.net, self.loss = net, loss or SoftmaxCrossEntropy()
@@ -89,12 +90,13 @@ class Trainer:
         return tensors | {"counters/step": np.array(self.step_count, np.int64)}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state()` returned. Raises ValueError for other names, shapes or types; then nothing has changed."""
+        """Go on from what `state()` returned. Raises ValueError, and changes nothing, for other names, shapes or types."""
         own = {f"optimizer/{key}/{name}": array for key, slots in self.slots.items() for name, array in slots.items()}
         weights = {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}
         rest = {name: array for name, array in state.items() if name not in weights}
         if rest.keys() != own.keys() | {"counters/step"}:
-            raise ValueError(f"this state is of another optimizer: {sorted(rest.keys() ^ (own.keys() | {'counters/step'}))} differ")
+            names = sorted(rest.keys() ^ (own.keys() | {"counters/step"}))
+            raise ValueError(f"this state is of another optimizer: {names} differ")
         for name, array in own.items():
             if rest[name].shape != array.shape or rest[name].dtype != array.dtype:
                 raise ValueError(f"{name} is {rest[name].dtype} {rest[name].shape}, expected {array.dtype} {array.shape}")
@@ -113,11 +115,12 @@ class Trainer:
         self._held = []
         layer, tensor = self._first_non_finite(x) or (bad[-1] if bad else (self.net.logit_layers[-1], "loss"))
         tensor = f"d{tensor}" if tensor in layer.params and np.isfinite(layer.params[tensor]).all() else tensor
-        raise Diverged(f"not finite at step {self.step_count + 1}: loss {loss:.4g}, first in {tensor} of {_title(self.net, layer)}",
-                       self.step_count + 1, layer.name, tensor)
+        step = self.step_count + 1
+        raise Diverged(f"not finite at step {step}: loss {loss:.4g}, first in {tensor} of {_title(self.net, layer)}",
+                       step, layer.name, tensor)
 
     def _first_non_finite(self, x: np.ndarray) -> tuple[Layer, str] | None:
-        """The first layer whose weights or output in evaluation mode are not finite, or nothing: then it arose on the way back."""
+        """The first layer whose weights or output in evaluation mode are not finite; none: it arose on the way back."""
         if not np.isfinite(x).all():
             return self.net.layers[0], "x"
         for layer in self.net.logit_layers:

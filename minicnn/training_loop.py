@@ -2,23 +2,24 @@
 
     for each epoch:  order = permutation(seed, epoch)
         for each step:  lr = schedule(time);  loss = trainer.step(images[order of the step])
-        validate;  keep the weights if they are the best;  write last.safetensors, model.safetensors, log.jsonl, metrics.csv
+        validate;  keep the weights if they are the best;  write last.safetensors, model.safetensors, log.jsonl,
+        metrics.csv
 
-The time that a schedule sees is the middle of the step, (epoch + (step + 1/2) / steps), in epochs. What a step does depends on the
-trainer's state and on (recipe, epoch, step) alone, so a run can be cut anywhere and goes on bit for bit.
+The time that a schedule sees is the middle of the step, (epoch + (step + 1/2) / steps), in epochs. What a step does
+depends on the trainer's state and on (recipe, epoch, step) alone, so a run can be cut anywhere and goes on bit for bit.
 
-last.safetensors holds the best weights too, and is written before model.safetensors: whenever the process dies, the newest
-last.safetensors alone determines the rest, and `restore` writes the model again.
+last.safetensors holds the best weights too, and is written before model.safetensors: whenever the process dies, the
+newest last.safetensors alone determines the rest, and `restore` writes the model again.
 """
 
 import math
-import os
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 
-from . import checkpoint, machine, model_file, random, run_folder, summary
+from . import alarms, checkpoint, model_file, random, run_folder
 from .callbacks import as_callback
 from .checkpoint import Checkpoint, Progress
 from .data import Dataset
@@ -27,38 +28,42 @@ from .errors import DataError, Diverged, EnvironmentProblem, MinicnnError
 from .recipe import Recipe
 from .run import Run
 from .run_folder import RunFolder
+from .run_record import RunRecord
 from .sequential import PREDICT_BATCH, Sequential
 from .signals import Interrupted, Interruption
 from .trainer import Trainer
 
 SAVE_EVERY = 300.0  # seconds between checkpoints inside a long epoch
-BLOW_UP = 10.0  # an epoch's loss this many times the first batch's is worth a warning, and never the best
-STUCK = 0.02  # relative distance to ln(classes) at which a loss counts as guessing
 REMEMBERED = 1000  # steps whose losses are kept, to say since when a loss grew
 
 
 class TrainingLoop:
-    """One call of fit or resume. Public to callbacks: progress, recipe, steps (batches an epoch), net, data, folder, trainer,
-    images_per_second (of this process, without compiling)."""
+    """One call of fit or resume. Public to callbacks: progress, recipe, steps (batches an epoch), net, data, folder,
+    trainer, images_per_second (of this process, without compiling).
+    """
 
-    def __init__(self, net: Sequential, data: Dataset, recipe: Recipe, folder: RunFolder, callbacks, threads, origin: dict | None):
+    def __init__(
+        self, net: Sequential, data: Dataset, recipe: Recipe, folder: RunFolder, callbacks, threads, origin: dict | None
+    ):
         self.net, self.data, self.recipe, self.folder = net, data, recipe, folder
         self.callbacks = [as_callback(one) for one in callbacks]
         self.trainer = Trainer(net, optimizer=recipe.optimizer, loss=recipe.loss, threads=threads, seed=recipe.seed)
         self.steps = math.ceil(len(data.train) / recipe.batch)
         self.progress = Progress()
         self.interruption = Interruption()
-        self._description = self._describe(origin)
         self._best_weights: dict[str, np.ndarray] | None = None
         self._model_is_old = self._unsaved = self._warned = False
         self._losses: list[float] = []
         self._saved_at = time.monotonic()
         self._compiled_before, self._trained, self._seconds = compile_seconds(), 0, 0.0
+        self._record = RunRecord(self, origin)
 
     def restore(self, saved: Checkpoint) -> None:
         """Stand where a checkpoint was written. Raises DataError when it is of another trainer."""
         if saved.progress.step > self.steps:
-            raise DataError(f"{self.folder.path}: the checkpoint is at step {saved.progress.step} of an epoch of {self.steps}")
+            raise DataError(
+                f"{self.folder.path}: the checkpoint is at step {saved.progress.step} of an epoch of {self.steps}"
+            )
         try:
             self.trainer.load_state(saved.state)
         except (KeyError, ValueError) as error:
@@ -70,7 +75,7 @@ class TrainingLoop:
         """Train to the end; returns the run."""
         try:
             with self.interruption:
-                self._write_description("running")
+                self._record.write("running")
                 if self.data.skipped:
                     self.folder.write_skipped(self.data.skipped)
                 self._save(must=True)
@@ -81,7 +86,9 @@ class TrainingLoop:
                 return self._finish()
         except BaseException as error:
             error.run_folder = self.folder.path  # where the command line writes the traceback of a bug
-            self._note_failure(error)
+            status = {Interrupted: "interrupted", Diverged: "diverged"}.get(type(error), "failed")
+            with suppress(MinicnnError):  # the failure itself is what has to be reported
+                self._record.write(status)
             raise
 
     @property
@@ -93,6 +100,11 @@ class TrainingLoop:
     def images_per_second(self) -> float:
         """Training images a second, without compiling and validating; 0 before the first step."""
         return self._trained / self._seconds if self._seconds > 0 else 0.0
+
+    @property
+    def last_loss(self) -> float:
+        """The loss of the newest batch."""
+        return self._losses[-1]
 
     def _over(self) -> bool:
         progress, patience = self.progress, self.recipe.stop_after
@@ -113,11 +125,13 @@ class TrainingLoop:
 
     def _step(self, images: np.ndarray, labels: np.ndarray, samples: np.ndarray) -> None:
         progress, compiled, start = self.progress, compile_seconds(), time.perf_counter()
-        self.trainer.lr = self.recipe.lr(progress.epoch + (progress.step + 0.5) / self.steps)
+        self.trainer.lr = self._lr(progress.step)
         try:
             loss = self.trainer.step(images, labels, samples=samples, epoch=progress.epoch)
         except Diverged as error:
-            raise self._explain(error, images, labels, samples) from error
+            batch = {"images": images, "labels": labels, "samples": samples, "epoch": progress.epoch}
+            lr, folder = self.recipe.optimizer.lr, self.folder
+            raise alarms.explain(error, self._losses, lr, folder, batch) from error
         seconds = time.perf_counter() - start
         progress.step += 1
         progress.loss_sum += loss * len(samples)
@@ -130,6 +144,10 @@ class TrainingLoop:
         for callback in self.callbacks:
             callback.on_step(self)
 
+    def _lr(self, step: int) -> float:
+        """The learning rate of a step of the running epoch."""
+        return self.recipe.lr(self.progress.epoch + (step + 0.5) / self.steps)
+
     def _end_epoch(self) -> None:
         progress, start = self.progress, time.perf_counter()
         val_loss, val_accuracy = self._validate()
@@ -138,18 +156,23 @@ class TrainingLoop:
             "loss": progress.loss_sum / progress.images,
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
-            "lr": self.trainer.lr,
+            "lr": self._lr(self.steps - 1),
             "seconds": progress.seconds + time.perf_counter() - start,
         }
-        blown_up = row["loss"] > BLOW_UP * progress.first_loss
-        if self._is_better(row) and not blown_up:
+        if self._is_better(row) and not alarms.blown_up(row, progress.first_loss):
             progress.best = row
             self._best_weights = {name: array.copy() for name, array in self.net.tensors().items()}
             self._model_is_old = True
         progress.history.append(row)
-        progress.epoch, progress.step, progress.loss_sum, progress.images, progress.seconds = row["epoch"], 0, 0.0, 0, 0.0
+        progress.epoch, progress.step, progress.loss_sum, progress.images, progress.seconds = (
+            row["epoch"],
+            0,
+            0.0,
+            0,
+            0.0,
+        )
         self._save()
-        self._warn_of(row, blown_up)
+        self._warn_of(row)
         for callback in self.callbacks:
             callback.on_epoch(self, row)
 
@@ -178,35 +201,32 @@ class TrainingLoop:
             return False
         return self.progress.best is None or row[key] < self.progress.best[key]
 
-    def _warn_of(self, row: dict, blown_up: bool) -> None:
-        classes = len(self.data.classes)
-        guessing = math.log(classes)
-        if row["epoch"] == 1 and self._is_cross_entropy() and abs(row["loss"] - guessing) < STUCK * guessing:
-            self._warn(
-                f"loss is at the level of guessing ({guessing:.3f} = ln {classes}). minicnn check {self.folder.path}, "
-                "or try another --lr."
-            )
-        if blown_up and not self._warned:
+    def _warn_of(self, row: dict) -> None:
+        first_loss, classes = self.progress.first_loss, len(self.data.classes)
+        if alarms.stuck(row, self.recipe.loss, classes):
+            self._warn(alarms.stuck_text(classes, self.folder.path))
+        if alarms.blown_up(row, first_loss) and not self._warned:
             self._warned = True
-            self._warn(
-                f"the loss is {row['loss'] / self.progress.first_loss:.0f} times that of the first batch; "
-                f"try --lr {self.recipe.optimizer.lr / 10:g}"
-            )
-
-    def _is_cross_entropy(self) -> bool:
-        return self.recipe.loss.config()["loss"] == "SoftmaxCrossEntropy"
+            self._warn(alarms.blown_up_text(row, first_loss, self.recipe.optimizer.lr))
 
     def _save(self, must: bool = False) -> None:
-        """Write the checkpoint, then what follows from it. A full disk costs a warning and the next try, unless it `must` be."""
+        """Write the checkpoint and what follows from it. A full disk costs a warning and a later try, unless `must`."""
         self._saved_at = time.monotonic()
         path, description = self.folder.path, model_file.describe(self.net)
         try:
             checkpoint.save(
-                path / run_folder.LAST, description, self.recipe, self.progress, self.data.fingerprint, self.trainer.state(),
+                path / run_folder.LAST,
+                description,
+                self.recipe,
+                self.progress,
+                self.data.fingerprint,
+                self.trainer.state(),
                 self._best_weights,
-            )  # fmt: skip
+            )
             if self._model_is_old:
-                model_file.write(path / run_folder.MODEL, description, self._best_weights, _origin_of(self.progress.best))
+                model_file.write(
+                    path / run_folder.MODEL, description, self._best_weights, _origin_of(self.progress.best)
+                )
                 self._model_is_old = False
             if self.progress.history:
                 self.folder.write_log(self.progress.history)
@@ -224,10 +244,13 @@ class TrainingLoop:
         self._save(must=True)
         if progress.best is None:
             model_file.save(self.net, path / run_folder.MODEL, None)
-        where = f"after epoch {progress.epoch}" + (f" and {progress.step} of {self.steps} steps" if progress.step else "")
+        where = f"after epoch {progress.epoch}" + (
+            f" and {progress.step} of {self.steps} steps" if progress.step else ""
+        )
         kept = f"best (epoch {progress.best['epoch']}) is" if progress.best else "the weights so far are"
-        source = self._description["data"].get("source")
-        command = " ".join(["minicnn train", *([str(source)] if source else []), "--resume", str(path)])
+        command = " ".join(
+            ["minicnn train", *([self._record.source] if self._record.source else []), "--resume", str(path)]
+        )
         raise Interrupted(f"stopped {where}; {kept} in {path / run_folder.MODEL}; go on: {command}", path)
 
     def _finish(self) -> Run:
@@ -235,83 +258,14 @@ class TrainingLoop:
             self._save(must=True)
         if self.progress.best is None:
             model_file.save(self.net, self.folder.path / run_folder.MODEL, None)
-        self._write_description("finished")
-        progress = self.progress
-        return Run(self.folder.path, self._description, progress.history, progress.best, self.net.weights_sha256(), self.data)
-
-    def _explain(self, error: Diverged, images, labels, samples) -> Diverged:
-        """The error with the loss's way there and what to do; keeps the batch."""
-        text, losses = str(error), self._losses
-        if losses:
-            low = int(np.argmin(losses))
-            since = error.step - len(losses) + low
-            text += f"; the loss grew from {losses[low]:.3g} at step {since} to {losses[-1]:.3g} at step {error.step - 1}"
-        hint = f"Try --lr {self.recipe.optimizer.lr / 10:g}."
-        try:
-            kept = self.folder.write_diverged(images=images, labels=labels, samples=samples, epoch=self.progress.epoch, step=error.step)
-            hint += f" The batch is in {kept}, the last good state in {self.folder.path / run_folder.LAST}."
-        except EnvironmentProblem as problem:
-            hint += f" The batch could not be kept: {problem}."
-        return Diverged(text, error.step, error.layer, error.tensor, hint)
-
-    def _note_failure(self, error: BaseException) -> None:
-        status = {Interrupted: "interrupted", Diverged: "diverged"}.get(type(error), "failed")
-        try:
-            self._write_description(status)
-        except MinicnnError:
-            pass  # the failure itself is about to be reported
+        document, progress = self._record.write("finished"), self.progress
+        return Run(
+            self.folder.path, document, progress.history, progress.best, document["result"]["weights_sha256"], self.data
+        )
 
     def _warn(self, text: str) -> None:
         for callback in self.callbacks:
             callback.on_warning(self, text)
-
-    def _describe(self, origin: dict | None) -> dict:
-        """The parts of run.json that stay; those that only the starter knows are taken from the file of a resumed run."""
-        if origin is None:
-            try:
-                origin = run_folder.read_run_json(self.folder.path)
-            except MinicnnError:
-                origin = {}
-        net, data = self.net, self.data
-        told = origin.get("data") if isinstance(origin.get("data"), dict) else {}
-        named = origin.get("net")
-        named = named.get("name") if isinstance(named, dict) else named
-        return {
-            "started": origin.get("started", run_folder.timestamp()),
-            "net": {"name": named, "parameters": summary.parameter_count(net.layers), **model_file.describe(net)},
-            "data": {
-                "source": told.get("source"),
-                "size": told.get("size"),
-                "split": told.get("split"),
-                "name": data.name,
-                "fingerprint": data.fingerprint,
-                "parts": data.summary["parts"],
-                "skipped": len(data.skipped),
-            },
-            "threads": self.trainer.engine.threads,
-            "versions": machine.versions(),
-            "machine": machine.describe(),
-        }
-
-    def _write_description(self, status: str) -> None:
-        progress = self.progress
-        result = {
-            "epochs": progress.epoch,
-            "steps": progress.epoch * self.steps + progress.step,
-            "best": progress.best,
-            "weights_sha256": self.net.weights_sha256(),
-            "seconds_compile": self.seconds_compile,
-            "images_per_second": self.images_per_second,
-            "history": progress.history,
-        }
-        self._description |= {
-            "status": status,
-            "process": os.getpid(),
-            "updated": run_folder.timestamp(),
-            "recipe": self.recipe.config(),
-            "result": result,
-        }
-        self.folder.write_json(self._description)
 
 
 def compile_seconds() -> float:

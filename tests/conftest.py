@@ -9,6 +9,6 @@ settings.load_profile("minicnn")
 
 
 def pytest_configure(config):
-    """Kernels compile once for all processes of a run, and stay for the next; MINICNN_CACHE=FOLDER names another place."""
+    """Kernels compile once for all processes of a run, and stay for the next run; MINICNN_CACHE names another place."""
     if config.pluginmanager.hasplugin("cacheprovider"):
         os.environ.setdefault("MINICNN_CACHE", str(config.cache.mkdir("minicnn")))

@@ -1,4 +1,4 @@
-"""Atomic writes: the old file or the new one, never neither, under every fault; and in the right order of system calls."""
+"""Atomic writes: the old file or the new one, never neither, under every fault; system calls in the right order."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from minicnn import atomic
 from minicnn.errors import EnvironmentProblem
 
 OLD, NEW = b"old" * 10, b"new" * 1000
+
 
 def test_write_replaces(tmp_path):
     path = tmp_path / "a"

@@ -7,6 +7,7 @@ shows what it would run; everything else (sh, lock, states, environment) is the 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -35,8 +36,9 @@ FAKE_VENV = """
 echo venv >> "$NOTES"
 mkdir -p "$1/bin" && touch "$1/pyvenv.cfg" && cp "$(dirname "$0")/fake_python.sh" "$1/bin/python"
 """
-# FAULT: fail or hang in pip, fail in ruff. CODE: the exit code of what is run in the end.
-FAKE_PYTHON = """#!/bin/sh
+# -S is start.sh, which needs a real one. FAULT: fail or hang in pip, fail in ruff. CODE: the exit code of what is run in the end.
+FAKE_PYTHON = f"""#!/bin/sh
+case "$*" in *" -S "*) exec '{sys.executable}' "$@";; esac""" + """
 case "$*" in
     *"-m pip install"*)
         echo "pip ${*##*-e }" >> "$NOTES"
@@ -47,7 +49,7 @@ case "$*" in
     *"-m ruff"*) echo ruff >> "$NOTES"; [ "$FAULT" != lint ]; exit;;
     *" -c "*) [ "$FAULT" != old ]; exit;;
 esac
-echo "path=$PYTHONPATH"
+echo "foreign=$PYTHONPATH$PYTHONHOME"
 pwd
 for word in "$@"; do echo "$word"; done
 exit ${CODE:-0}
@@ -98,7 +100,7 @@ def checkout(tmp_path):
 
 def test_first_use_sets_up_and_the_second_runs_at_once(checkout):
     out, err = checkout.start("minicnn", "train", "two words")
-    assert out == ["path=", str(checkout.place), "-P", "-m", "minicnn", "train", "two words"]
+    assert out == ["foreign=", str(checkout.place), "-P", "-m", "minicnn", "train", "two words"]
     assert len(err) == 2 and "first use" in err[0] and "ready" in err[1]
     assert checkout.done() == ["venv", f"pip {checkout.place}"]
     again, err = checkout.start("minicnn", "train", "two words")
@@ -106,8 +108,7 @@ def test_first_use_sets_up_and_the_second_runs_at_once(checkout):
 
 
 def test_any_folder_and_symbolic_links(checkout, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    (elsewhere := tmp_path / "elsewhere").mkdir()
     (elsewhere / "mc").symlink_to(Path("..") / checkout.place.name / "bin" / "minicnn")
     (tmp_path / "link").symlink_to("elsewhere/mc")
     for first in (elsewhere / "mc", tmp_path / "link", checkout.place / "bin" / "minicnn"):
@@ -125,8 +126,7 @@ def test_lint_comes_first_and_stops_the_tests(checkout):
     out, _ = checkout.start("test", "-x", "-k", "conv2d")
     assert out[1:] == [str(checkout.place), "-m", "pytest", "-x", "-k", "conv2d"]
     assert checkout.done() == ["venv", f"pip {checkout.place}[test]", "ruff"]
-    out, _ = checkout.start("test", code=1, FAULT="lint")
-    assert out == []
+    assert checkout.start("test", code=1, FAULT="lint")[0] == []
 
 
 def test_paths_among_the_arguments_are_the_callers(checkout, tmp_path):
@@ -173,19 +173,17 @@ def test_changed_python_is_noticed(checkout, change):
     assert "has changed" in err[0] and checkout.done() == ["venv", f"pip {checkout.place}"]
 
 
-@pytest.mark.parametrize("state", ["", "{", "[]", '"unfinished"', "\x00"])
+@pytest.mark.parametrize("state", ["", "{", "[]", '"unfinished"', "\x00", None])
 def test_damaged_or_unfinished_state_is_set_up_anew(checkout, state):
-    checkout.start("minicnn")
-    checkout.done()
-    (checkout.place / ".venv" / "set-up.json").write_text(state)
+    venv = checkout.place / ".venv"
+    if state is None:
+        venv.mkdir()
+    else:
+        checkout.start("minicnn")
+        checkout.done()
+        (venv / "set-up.json").write_text(state)
     _, err = checkout.start("minicnn")
     assert "not finished" in err[0] and checkout.done() == ["venv", f"pip {checkout.place}"]
-
-
-def test_empty_venv_folder_is_an_unfinished_set_up(checkout):
-    (checkout.place / ".venv").mkdir()
-    checkout.start("minicnn")
-    assert checkout.done() == ["venv", f"pip {checkout.place}"]
 
 
 def test_failure_shows_the_log_and_the_next_start_tries_again(checkout):
@@ -197,17 +195,19 @@ def test_failure_shows_the_log_and_the_next_start_tries_again(checkout):
     assert checkout.done() == ["venv", f"pip {checkout.place}"] * 2
 
 
-def wait_for(condition):
+def begin_and_hang(checkout):
+    """A first start whose pip has begun and does not end before the file NOTES.go is there."""
+    process = checkout.begin("minicnn", FAULT="hang")
     end = time.monotonic() + 30
-    while not condition():
+    while not (checkout.notes.exists() and "pip" in checkout.notes.read_text()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
+    return process
 
 
 def test_killed_set_up_is_waited_for_and_begun_again(checkout):
     """After kill -9 the orphaned pip still writes into .venv: the next start must wait for it, then begin anew."""
-    first = checkout.begin("minicnn", FAULT="hang")
-    wait_for(lambda: checkout.notes.exists() and "pip" in checkout.notes.read_text())
+    first = begin_and_hang(checkout)
     first.kill()
     assert first.wait() == -9
     second = checkout.begin("minicnn")
@@ -219,9 +219,17 @@ def test_killed_set_up_is_waited_for_and_begun_again(checkout):
     assert checkout.done() == ["venv", f"pip {checkout.place}"] * 2
 
 
+def test_interrupted_set_up_says_so_and_is_begun_again(checkout):
+    first = begin_and_hang(checkout)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 130 and err.splitlines()[-1].startswith("minicnn: error: interrupted")
+    _, err = checkout.start("minicnn")
+    assert "not finished" in err[0]
+
+
 def test_two_starts_at_once_set_up_once(checkout):
-    first = checkout.begin("minicnn", FAULT="hang")
-    wait_for(lambda: checkout.notes.exists() and "pip" in checkout.notes.read_text())
+    first = begin_and_hang(checkout)
     second = checkout.begin("minicnn")
     assert "waiting" in second.stderr.readline()
     Path(f"{checkout.notes}.go").touch()
@@ -231,16 +239,18 @@ def test_two_starts_at_once_set_up_once(checkout):
 
 
 def test_settings_of_other_environments_are_kept_out(checkout, tmp_path):
-    out, _ = checkout.start("minicnn", PYTHONHOME="/nowhere", PYTHONPATH="/nowhere", VIRTUAL_ENV="/nowhere", PIP_USER="1",
-                            PIP_TARGET=str(tmp_path / "t"), PIP_NO_DEPS="1", PIP_PROXY="http://localhost:9")
-    assert out[0] == "path="
+    python = dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"), str(tmp_path / "nowhere"))
+    pip = {"PIP_TARGET": str(tmp_path / "t"), "PIP_NO_DEPS": "1", "PIP_USER": "1", "PIP_PROXY": "http://localhost:9"}
+    out, _ = checkout.start("minicnn", **python, **pip)
+    assert out[0] == "foreign="
     settings = [line for line in checkout.notes.read_text().splitlines() if line.startswith("PIP_")]
     assert settings == ["PIP_PROXY=http://localhost:9", "PIP_USER=0"]
 
 
 def test_venv_made_by_hand_is_used_and_never_removed(checkout):
     venv = checkout.place / ".venv"
-    subprocess.run(["sh", checkout.place / "bin" / "fake_venv.sh", venv], env={**os.environ, "NOTES": os.devnull}, check=True)
+    by_hand = ["sh", checkout.place / "bin" / "fake_venv.sh", venv]
+    subprocess.run(by_hand, env={**os.environ, "NOTES": os.devnull}, check=True)
     (venv / "mine").touch()
     _, err = checkout.start("minicnn", code=4, FAULT="old")
     assert "made by hand" in err[-1] and checkout.done() == []
@@ -249,11 +259,10 @@ def test_venv_made_by_hand_is_used_and_never_removed(checkout):
 
 
 def test_python_too_old(checkout, tmp_path):
-    tools = tmp_path / "tools"
-    tools.mkdir()
+    (tools := tmp_path / "tools").mkdir()
     for name in ("sh", "dirname", "readlink"):
         (tools / name).symlink_to(shutil.which(name))
-    (tools / "python3").write_text("#!/bin/sh\nexit 1\n")       # the answer of an old one to the question of its version
+    (tools / "python3").write_text("#!/bin/sh\nexit 1\n")       # as an old one answers
     (tools / "python3").chmod(0o755)
     _, err = checkout.start("minicnn", code=4, PATH=str(tools))
     assert len(err) == 1 and err[0].startswith("minicnn: error: no Python 3.11")
@@ -264,12 +273,11 @@ BACKEND = """
 import zipfile
 from pathlib import Path
 def build_editable(folder, config_settings=None, metadata_directory=None):
-    name = "minicnn_numba-1-py3-none-any.whl"
+    name, info = "minicnn_numba-1-py3-none-any.whl", "minicnn_numba-1.dist-info"
     with zipfile.ZipFile(Path(folder, name), "w") as wheel:
-        wheel.writestr("minicnn_numba.pth", str(Path.cwd()) + "\\n")
-        wheel.writestr("minicnn_numba-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: minicnn-numba\\nVersion: 1\\n")
-        wheel.writestr("minicnn_numba-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr("minicnn_numba-1.dist-info/RECORD", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: minicnn-numba\\nVersion: 1\\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{info}/RECORD", "")
     return name
 """
 
@@ -281,7 +289,11 @@ def test_with_the_real_venv_and_the_real_pip(checkout, tmp_path):
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
     (checkout.place / "minicnn").mkdir()
     (checkout.place / "minicnn" / "__main__.py").write_text("import sys; print(sys.prefix, sys.argv[1:]); sys.exit(6)")
+    (checkout.place / "minicnn" / "__init__.py").touch()
     out, _ = checkout.start("minicnn", "--json", cwd=tmp_path, code=6, PIP_NO_INDEX="1")
     assert out == [f"{checkout.place / '.venv'} ['--json']"]
     state = json.loads((checkout.place / ".venv" / "set-up.json").read_text())
-    assert state["place"] == str(checkout.place) and state["python"] == os.path.realpath(sys.executable)
+    assert state["place"] == str(checkout.place) and state["extras"] == []
+    # Beside the clone, which is called minicnn as the package is: that folder must not be taken for the package.
+    (tmp_path / "minicnn").symlink_to(checkout.place)
+    subprocess.run([checkout.place / ".venv/bin/python", "-c", "import minicnn.__init__"], cwd=tmp_path, check=True)

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from minicnn.kernels.dropout_reference import philox4x32
 from numpy.testing import assert_array_equal
 
+from minicnn.kernels.dropout_reference import philox4x32
 from minicnn.random import SHUFFLE, Keys, generator, permutation
 
 

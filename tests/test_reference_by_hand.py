@@ -143,9 +143,9 @@ def test_global_avgpool2d():
 
 
 def test_relu():
-    x = [-2.0, 0, 3, np.nan]
-    assert_array_equal(reference("relu_forward", x), [0, 0, 3, np.nan])
-    assert_array_equal(reference("relu_backward", [5.0, 6, 7, 8], [0.0, 0, 3, np.nan]), [0, 0, 7, 8])
+    y = reference("relu_forward", [-2.0, 0, 0.25, 3, np.nan])
+    assert_array_equal(y, [0, 0, 0.25, 3, np.nan])
+    assert_array_equal(reference("relu_backward", [4.0, 5, 6, 7, 8], y), [0, 0, 6, 7, 8])
 
 
 def test_leaky_relu():

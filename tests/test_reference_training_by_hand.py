@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import pytest
-from minicnn.kernels.dropout_reference import philox4x32
 from numpy.testing import assert_allclose, assert_array_equal
 from reference_call import reference
 
 from minicnn import kernels
+from minicnn.kernels.dropout_reference import philox4x32
 
 
 def column(*values):

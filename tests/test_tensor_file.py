@@ -1,4 +1,6 @@
-"""The container of model files: what is written is read back, and whatever was not written by us is refused with one line."""
+"""The container of model files: what is written is read back, and whatever was not written by us is refused with one
+line.
+"""
 
 import io
 import json
@@ -30,7 +32,7 @@ TENSORS = {
 @pytest.fixture(scope="module")
 def blob(tmp_path_factory):
     path = tmp_path_factory.mktemp("file") / "a"
-    tensor_file.write(path, TENSORS, {"format": 1, "note": "é \u202e \"sha256\":\"" + "0" * 64})
+    tensor_file.write(path, TENSORS, {"format": 1, "note": 'é \u202e "sha256":"' + "0" * 64})
     return path.read_bytes()
 
 
@@ -48,7 +50,7 @@ def test_round_trip(tmp_path, blob):
     path = tmp_path / "a"
     path.write_bytes(blob)
     document, tensors = tensor_file.read(path)
-    assert document == {"format": 1, "note": "é \u202e \"sha256\":\"" + "0" * 64}
+    assert document == {"format": 1, "note": 'é \u202e "sha256":"' + "0" * 64}
     assert {name: (a.dtype, a.shape, a.tobytes()) for name, a in tensors.items()} == {
         name: (a.dtype, a.shape, a.tobytes()) for name, a in TENSORS.items()
     }
@@ -56,7 +58,9 @@ def test_round_trip(tmp_path, blob):
 
 
 def test_same_content_same_bytes(tmp_path, blob):
-    tensor_file.write(tmp_path / "a", dict(reversed(TENSORS.items())), {"format": 1, "note": "é \u202e \"sha256\":\"" + "0" * 64})
+    tensor_file.write(
+        tmp_path / "a", dict(reversed(TENSORS.items())), {"format": 1, "note": 'é \u202e "sha256":"' + "0" * 64}
+    )
     assert (tmp_path / "a").read_bytes() == blob
 
 
@@ -131,7 +135,13 @@ def test_lies_allocate_nothing(tmp_path):
     pytest.importorskip("resource")
     lies = {
         "length": (1 << 40).to_bytes(8, "little") + b"{" * 64,
-        "data": join({"__metadata__": {"minicnn": "{}"}, "w": {"dtype": "F64", "shape": [1 << 31], "data_offsets": [0, 1 << 34]}}, b""),
+        "data": join(
+            {
+                "__metadata__": {"minicnn": "{}"},
+                "w": {"dtype": "F64", "shape": [1 << 31], "data_offsets": [0, 1 << 34]},
+            },
+            b"",
+        ),
         "nest": join(b'{"__metadata__":' + b"[" * 100_000, b""),
     }
     for name, content in lies.items():

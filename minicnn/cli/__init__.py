@@ -1,7 +1,7 @@
 """`minicnn VERB ...`: find the verb, run it, and turn every failure into one line and an exit code.
 
-A verb is a file of this folder with a click command named `command`; it returns None or an exit code. Verbs are imported when
-they are called: `minicnn --help` reads the table below and nothing else.
+A verb is a file of this folder with a click command named `command`; it returns None or an exit code. Verbs are
+imported when they are called: `minicnn --help` reads the table below and nothing else.
 """
 
 import difflib
@@ -58,7 +58,9 @@ def show_version(ctx, _, wanted):
 
 
 @click.group(cls=Verbs, subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version."
+)
 def app():
     """Convolutional networks, from scratch, on NumPy and Numba.
 
@@ -108,7 +110,9 @@ def fail(error: BaseException) -> int:
         case _:
             where = _write_bug(error)
             message, code = f"this is a bug in minicnn: {type(error).__name__}: {error}", BUG
-            hint = f"The traceback is in {where}; please report it." if where else "MINICNN_DEBUG=1 shows the traceback."
+            hint = (
+                f"The traceback is in {where}; please report it." if where else "MINICNN_DEBUG=1 shows the traceback."
+            )
     screen.error(message)
     if hint:
         screen.hint(hint)

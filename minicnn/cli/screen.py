@@ -1,7 +1,8 @@
-"""What the verbs print and where: answers on stdout, notes beside them, errors on stderr; with --json one document on stdout.
+"""What the verbs print and where: answers on stdout, notes beside them, errors on stderr; with --json one document on
+stdout.
 
-A terminal that knows only ASCII gets escapes instead of a crash; a reader that has left (`| head`) stops the printing, not the
-work; names from files and folders are printed with control characters escaped, so no name can move the cursor.
+A terminal that knows only ASCII gets escapes instead of a crash; a reader that has left (`| head`) stops the printing,
+not the work; names from files and folders are printed with control characters escaped, so no name can move the cursor.
 """
 
 import json

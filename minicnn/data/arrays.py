@@ -26,8 +26,7 @@ def budget(file_size: int) -> int:
 
 @dataclass
 class Stack:
-    """One labelled stack of one part: pixels (N, H, W, C) uint8 or float32, labels (N,) int or str, its part's number.
-    """
+    """One part's labelled pictures: pixels (N, H, W, C) uint8 or float32, labels (N,) int or str."""
 
     pixels: np.ndarray
     labels: np.ndarray

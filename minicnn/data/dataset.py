@@ -1,6 +1,6 @@
 """A data set as it is trained on, and the raw form every format reads into.
 
-format's read(path) -> Source -> Source.decode(size, channels) -> split -> Dataset(train, val, test)
+    format's read(path) -> Source -> Source.decode(size, channels) -> split -> Dataset(train, val, test)
 """
 
 import hashlib
@@ -67,9 +67,10 @@ class Part:
 
 @dataclass
 class Dataset:
-    """Prepared data. `skipped`: (file, reason). `summary`: counts, mode and sizes for the screen. `fingerprint`: hex
-    SHA-256 over pictures, labels, order, classes, size and split: equal for equal training data, wherever the files
-    lie.
+    """Prepared data, what `load` returns.
+
+    fingerprint: hex SHA-256 over pictures, labels, order, classes, size and split: equal for equal training data,
+    wherever the files lie.  skipped: (file, reason).  summary: counts, mode and sizes, as in loading._summary.
     """
 
     name: str

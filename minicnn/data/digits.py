@@ -1,7 +1,7 @@
 """`digits`: the 1,797 real handwritten digits of UCI's optical digits, 8x8 gray, shipped with the package.
 
-Alpaydin and Kaynak 1998, doi 10.24432/C50P49, CC BY 4.0: see digits-LICENSE.txt. Stored as 0..16, scaled here to
-0..255.
+Alpaydin and Kaynak 1998, doi 10.24432/C50P49, CC BY 4.0: see digits-LICENSE.txt.
+Stored as 0..16, scaled here to 0..255.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """`shapes`: pictures made by program, any size, number of classes and count; for tests, scaling and a first look.
 
 Class c is outline c mod 8 (disc, square, triangle, cross, ring, diamond, bars, checks), filled with c // 8 dark
-stripes a radius. Place, radius, turn, the two gray levels (or colours) and noise differ from picture to picture, so
-neither brightness nor a single pixel tells the class. Picture n depends on (seed, n) only, not on how many are made.
+stripes. Place, radius, turn, the two gray levels (or colours) and noise differ from picture to picture: neither
+brightness nor a single pixel tells the class. Picture n depends on (seed, side, channels, n), not on their count.
 
 An outline is a function f(u, v) of coordinates in which the radius is 1, negative inside; a pixel is covered by
 clip(0.5 - f * radius, 0, 1), with the radius in pixels: edges are smooth.
@@ -30,8 +30,7 @@ CHUNK = 256
 def read(_name="shapes", side: int = 32, classes: int = 4, count: int = 1200, seed: int = 0, channels: int = 3):
     """The Source: (count, side, side, channels) uint8 with `classes` classes, equally many of each.
 
-    Raises UsageError for side below 8, fewer than 2 classes, fewer than 3 pictures a class, channels other than 1 and
-    3.
+    Raises UsageError for side < 8, classes < 2, fewer than 3 pictures a class, channels other than 1 and 3.
     """
     if side < 8 or classes < 2 or count < 3 * classes or channels not in (1, 3):
         raise UsageError(
@@ -68,9 +67,8 @@ def _draw(labels, values, noise, side, channels):
         mine = labels % len(OUTLINES) == kind
         outside[mine] = outline(u[mine], v[mine])
     stripes = (labels // len(OUTLINES))[:, None, None]
-    cover = np.clip(0.5 - outside * radius, 0, 1) * np.where(
-        stripes, 0.7 + 0.3 * np.sin(np.pi * stripes * (u + v)), 1.0
-    )
+    shade = np.where(stripes, 0.7 + 0.3 * np.sin(np.pi * stripes * (u + v)), 1.0)
+    cover = np.clip(0.5 - outside * radius, 0, 1) * shade
     low, contrast = 0.5 * values[:, 4 : 4 + channels], 0.3 + 0.2 * values[:, 8 : 8 + channels]
     flip = values[:, 11, None] < 0.5  # half of the shapes are darker than their ground
     ground, shape = np.where(flip, low + contrast, low), np.where(flip, low, low + contrast)

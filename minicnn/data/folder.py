@@ -3,8 +3,7 @@
     photos/ant/1.jpg  photos/bee/1.jpg              photos/train/ant/1.jpg  photos/test/ant/1.jpg
 
 Folders inside a class folder belong to that class. First every file's header and SHA-256 are read, then, when size and
-channels are known, the pixels: both by threads, in the order of the list. Files that cannot be read are listed, not
-fatal.
+channels are known, the pixels: both by threads, in the order of the list. A file that cannot be read is listed.
 """
 
 import os
@@ -23,6 +22,7 @@ from .names import class_name, class_order, printable
 from .split import PARTS, TRAIN
 
 DEFAULT_SIDE = 48
+HUGE_PIXELS = 13_000_000  # more than the 12 million of most telephones' photos
 
 
 def detects(path) -> bool:
@@ -77,9 +77,7 @@ def _class_names(root, folders):
     shown = {folder: class_name(folder) for folder in folders}
     if len(set(shown.values())) < len(shown):
         twice = next(name for name in shown.values() if list(shown.values()).count(name) > 1)
-        raise DataError(
-            f"{_shown(root)} has two class folders that read '{twice}' but are spelled with other characters"
-        )
+        raise DataError(f"{_shown(root)} has two class folders that read '{twice}', spelled with other characters")
     return shown
 
 
@@ -123,9 +121,7 @@ def _source(root, found, listing):
             good.append((*row, header))
     skipped = [(printable(os.path.relpath(path, root)), reason) for path, reason in skipped]
     if not good:
-        raise DataError(
-            f"{_shown(root)} has no image that can be read; {len(skipped)} were tried, the first: {skipped[0]}"
-        )
+        raise DataError(f"{_shown(root)} has no image that can be read; of {len(skipped)} the first: {skipped[0]}")
     classes = [name for part, name, _ in found if part == TRAIN]
     headers = [row[3] for row in good]
     sizes = np.unique([header.size for header in headers], axis=0)
@@ -139,7 +135,7 @@ def _source(root, found, listing):
         files=[os.path.relpath(path, root) for path in paths],
         classes=classes,
         sizes=sizes,
-        decode=partial(_decode, paths),
+        decode=partial(_decode, paths, np.array([header.size[0] * header.size[1] for header in headers])),
         size=(side, side),
         channels=1 if all(header.gray for header in headers) else 3,
         skipped=skipped,
@@ -154,9 +150,8 @@ def _inspect(path):
         return str(reason)
 
 
-def _decode(paths, size, channels):
-    """Pixels (N, *size, channels) uint8 and {row: reason} of the files that turned out damaged (their rows are zero).
-    """
+def _decode(paths, areas, size, channels):
+    """Pixels (N, *size, channels) uint8 and {row: reason} of the files that are damaged (their rows are zero)."""
     pixels = np.zeros((len(paths), *size, channels), np.uint8)
 
     def read_row(row):
@@ -165,8 +160,12 @@ def _decode(paths, size, channels):
         except picture.Unreadable as reason:
             return str(reason)
 
-    reasons = in_parallel(read_row, range(len(paths)))
-    return pixels, {row: reason for row, reason in enumerate(reasons) if reason}
+    # Every thread's heap keeps what its largest picture took, so the huge ones share one thread: here.
+    huge = areas > HUGE_PIXELS
+    reasons = dict(zip(np.flatnonzero(~huge).tolist(), in_parallel(read_row, np.flatnonzero(~huge)), strict=True))
+    with picture.quiet_pillow():
+        reasons |= {row: read_row(row) for row in np.flatnonzero(huge).tolist()}
+    return pixels, {row: reason for row, reason in sorted(reasons.items()) if reason}
 
 
 def in_parallel(function, items) -> list:

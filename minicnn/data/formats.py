@@ -37,8 +37,10 @@ FORMATS = [
 
 
 def detect(source, command):
-    """The format that reads `source`. Raises UsageError where nothing has that name or path (with the nearest that
-    does, after the words of `command`), DataError where something is there that no format reads.
+    """The format that reads `source`.
+
+    Raises UsageError where nothing has that name or path, with the nearest one that exists behind the words of
+    `command`; DataError where there is something that no format reads.
     """
     chosen = next((one for one in FORMATS if one.detects(source)), None)
     if chosen:
@@ -80,11 +82,10 @@ def suggestion(source) -> str | None:
     parent, wanted = os.path.split(text)
     try:
         with os.scandir(parent or ".") as entries:
-            there = {
-                entry.name: entry.name + "/" * entry.is_dir() for entry in entries if not entry.name.startswith(".")
-            }
+            there = {entry.name: entry.name + "/" * entry.is_dir() for entry in entries}
     except OSError:
         there = {}
+    there = {name: shown for name, shown in there.items() if not name.startswith(".")}
     names = {} if parent else {name: name for name in _names()}
     close = difflib.get_close_matches(wanted, sorted({**names, **there}), n=1, cutoff=0.6)
     return os.path.join(parent, {**names, **there}[close[0]]) if close else None

@@ -89,14 +89,12 @@ def _read_header(file, where, ranks):
     if start[:2] == b"\x1f\x8b":
         raise DataError(f"{where}: gzip inside gzip; unpack it once")
     if len(start) < 4 or start[:2] != b"\0\0":
-        raise DataError(
-            f"{where}: not an IDX file{looks_like(start)}; it begins with {start.hex() or 'nothing'}, not 0000"
-        )
+        begins = start.hex() or "nothing"
+        raise DataError(f"{where}: not an IDX file{looks_like(start)}; it begins with {begins}, not 0000")
     kind, rank = start[2], start[3]
     if kind != 0x08:
-        raise DataError(
-            f"{where}: values of type {kind:#04x} ({TYPES.get(kind, 'unknown')}); expected 0x08 (unsigned byte)"
-        )
+        name = TYPES.get(kind, "unknown")
+        raise DataError(f"{where}: values of type {kind:#04x} ({name}); expected 0x08 (unsigned byte)")
     if rank not in ranks:
         told = {1: "a labels file (rank 1)", 3: "an images file (rank 3)"}.get(rank, f"an array of rank {rank}")
         raise DataError(f"{where}: this is {told}; expected rank {' or '.join(map(str, ranks))}")
@@ -138,19 +136,16 @@ def _pairs_of_folder(folder):
         words = [word for word in re.split(r"[-_.]", match["prefix"]) if word]
         part = part_number(words[-1]) if words else TRAIN
         if part is None:
-            raise DataError(
-                f"{printable(folder)}: cannot tell which part {printable(name)} is; expected train, val, t10k or test"
-            )
+            told = f"cannot tell which part {printable(name)} is; expected train, val, t10k or test"
+            raise DataError(f"{printable(folder)}: {told}")
         other = found.get(part)
         if other is not None and other.name.removesuffix(".gz") != name.removesuffix(".gz"):
-            raise DataError(
-                f"{printable(folder)}: two sets in one folder ({printable(other.name)} and {printable(name)}); give one"
-            )
+            both = f"{printable(other.name)} and {printable(name)}"
+            raise DataError(f"{printable(folder)}: two sets in one folder ({both}); give one")
         found.setdefault(part, Path(folder, name))  # sorted: the plain file comes before its .gz
     if TRAIN not in found:
-        raise DataError(
-            f"{printable(folder)}: no training images ({', '.join(printable(p.name) for p in found.values())} only)"
-        )
+        names = ", ".join(printable(path.name) for path in found.values())
+        raise DataError(f"{printable(folder)}: no training images ({names} only)")
     return [(part, images, _partner(images, "labels")) for part, images in sorted(found.items())]
 
 
@@ -164,13 +159,10 @@ def _partner(path, kind):
     """The labels file of an images file, or the other way round: the same name with the other word and rank."""
     match = (IMAGES_NAME if kind == "labels" else LABELS_NAME).fullmatch(path.name)
     if not match:
-        raise DataError(
-            f"{printable(path)}: an IDX file needs a name such as train-images-idx3-ubyte, to find its {kind}"
-        )
+        raise DataError(f"{printable(path)}: needs a name such as train-images-idx3-ubyte, to find its {kind}")
     ranks = ("1",) if kind == "labels" else ("3", "4")
-    names = [
-        f"{match['prefix']}{kind}{match['dash']}idx{rank}{match['rest']}{end}" for rank in ranks for end in ("", ".gz")
-    ]
+    stems = [f"{match['prefix']}{kind}{match['dash']}idx{rank}{match['rest']}" for rank in ranks]
+    names = [stem + end for stem in stems for end in ("", ".gz")]
     for name in names:
         if path.with_name(name).is_file():
             return path.with_name(name)

@@ -1,10 +1,8 @@
-"""Which files of a folder are pictures to be read: a fixed order, every file once, nothing that could hang or run in
-circles.
+"""Which files of a folder are to be read as pictures: in a fixed order, each once, never a pipe, never in circles.
 
 Entries are sorted by the bytes of their names. Hidden entries and what programs leave behind are passed over in silence
 (.DS_Store, Thumbs.db, ._x.jpg, notes and tables); all else that cannot be a picture is reported. Links to files are
-followed, links to folders below a class folder are not. A file that is reachable twice (hard or symbolic link) counts
-once.
+followed, links to folders inside a class folder are not. A file reachable twice (hard or symbolic link) counts once.
 """
 
 import os
@@ -12,21 +10,7 @@ from dataclasses import dataclass, field
 
 JUNK = {"thumbs.db", "desktop.ini", "__macosx", "__pycache__", "icon\r"}
 JUNK_ENDINGS = (".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".html", ".db", ".ini", ".py")
-PICTURE_ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".gif",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-)
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
 
 @dataclass

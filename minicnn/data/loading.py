@@ -1,6 +1,6 @@
 """data.load: from what the user names to a prepared data set.
 
-name or path -> the first of FORMATS that detects it -> Source -> one size -> split -> statistics of train -> Dataset
+    name or path -> the first of FORMATS that detects it -> Source -> decode to one size -> split -> Dataset
 """
 
 import os
@@ -12,7 +12,7 @@ from . import drawing
 from .dataset import Dataset, Part, Source, fingerprint
 from .formats import detect
 from .names import printable
-from .prepare import LARGEST_SIDE, statistics
+from .prepare import COLOUR_TO_GRAY, LARGEST_SIDE, statistics
 from .split import PARTS, TRAIN, assign, shares
 
 SKIPPED_LIMIT = 0.01
@@ -24,12 +24,15 @@ def load(
 ) -> Dataset:
     """The data set that `source` names: digits, shapes, a folder of pictures or IDX files, an IDX or an .npz file.
 
-    size: side in pixels, or (height, width); default: folders 48, or the median of the pictures' shorter sides where
-    that is less; everything else keeps its own.  split: train, val, test in percent, see split.py; parts that the
-    data state themselves stay.  strict: one unreadable file is an error (otherwise more than 1 %).
-    like: a Dataset or net whose `preprocessing` and `classes` are used instead of the data's own.
-    command: the words before the source in a "did you mean".  options: side=, classes=, count=, seed=, channels= of
-    shapes. Raises UsageError (no such name or path, impossible size or split), DataError (the data cannot be used).
+    size     side in pixels, or (height, width). Default: for folders 48, or the median of the pictures' shorter sides
+             where that is less; everything else keeps its own.
+    split    train, val, test in percent, see split.py; parts that the data state themselves stay
+    strict   one unreadable file is an error; otherwise more than 1 %
+    like     a Dataset or net whose `preprocessing` and `classes` are used instead of the data's own
+    command  the words before the source in a "did you mean"
+    options  side=, classes=, count=, seed=, channels= of shapes
+
+    Raises UsageError (no such name or path, impossible size or split), DataError (the data cannot be used).
     """
     parts = shares(split)
     target = _target_size(size)
@@ -43,9 +46,8 @@ def load(
 
 def shapes(side=32, classes=4, count=1200, seed=0, channels=3, split=(80, 10, 10)) -> Dataset:
     """Pictures made by program, see drawing.py: what load("shapes", ...) gives, even where a file has that name."""
-    return assemble(
-        drawing.read(side=side, classes=classes, count=count, seed=seed, channels=channels), "shapes", split=split
-    )
+    raw = drawing.read(side=side, classes=classes, count=count, seed=seed, channels=channels)
+    return assemble(raw, "shapes", split=shares(split))
 
 
 def assemble(raw: Source, name, source=None, size=None, split=(80, 10, 10), strict=False, like=None) -> Dataset:
@@ -57,6 +59,8 @@ def assemble(raw: Source, name, source=None, size=None, split=(80, 10, 10), stri
         raise DataError(f"Only one class found ({raw.classes[0]}). A classifier needs at least two.")
     size = tuple(like.preprocessing["size"]) if like is not None else size or raw.size
     channels = like.preprocessing["channels"] if like is not None else raw.channels
+    if channels < raw.channels:
+        raw.notes.append(COLOUR_TO_GRAY)
     pixels, reasons = raw.decode(size, channels)
     if reasons:
         pixels = _drop(raw, pixels, reasons)
@@ -98,7 +102,8 @@ def _use_classes(raw, classes, source):
     unknown = [name for name in raw.classes if name not in places]
     if unknown:
         raise DataError(
-            f"{printable(source)}: class '{unknown[0]}' is none of the model's {len(places)} ({', '.join(list(places)[:8])})"
+            f"{printable(source)}: class '{unknown[0]}' is none of the model's {len(places)} "
+            f"({', '.join(list(places)[:8])})"
         )
     raw.labels = np.array([places[name] for name in raw.classes], np.int64)[raw.labels]
     raw.classes = list(classes)

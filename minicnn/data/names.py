@@ -7,10 +7,9 @@ LONGEST = 200
 
 
 def printable(name) -> str:
-    """`name` (str, bytes, path; or an exception's text) with control characters, line separators, direction marks and
-    stray bytes as escapes.
+    """`name` with control characters, line separators, direction marks and stray bytes as escapes.
 
-    Text of more than 200 characters is cut in the middle.
+    name: str, bytes or path, or an exception whose text is meant. More than 200 characters are cut in the middle.
     """
     text = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else str(name)
     text = "".join(_escape(character) for character in text)

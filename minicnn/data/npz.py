@@ -28,6 +28,8 @@ SCHEMES = (
     {TRAIN: ("x_train", "y_train"), VAL: ("x_val", "y_val"), TEST: ("x_test", "y_test")},
     {TRAIN: ("images", "labels")},
 )
+# What zipfile and NumPy raise on damaged or unusual archives, beside BadZipFile and OSError.
+DAMAGE = (ValueError, EOFError, zlib.error, struct.error, NotImplementedError, RuntimeError)
 MAX_HEADER = 10_000
 MAX_DIRECTORY = 1 << 20
 
@@ -51,14 +53,7 @@ def read(path):
         with open(path, "rb") as file:
             kind = looks_like(file.read(16))
         raise DataError(f"{where}: not a readable .npz file{kind} ({printable(error)})") from None
-    except (
-        ValueError,
-        EOFError,
-        zlib.error,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:  # all of zipfile's
+    except DAMAGE as error:
         raise DataError(f"{where}: {printable(error)}") from None
     except OSError as error:
         raise DataError(f"{where}: {error.strerror or printable(error)}") from None
@@ -73,10 +68,7 @@ def _check_directory(path):
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) - end < 22:
         raise zipfile.BadZipFile("no end record: truncated, or no zip archive")
-    members, directory = (
-        int.from_bytes(tail[end + 10 : end + 12], "little"),
-        int.from_bytes(tail[end + 12 : end + 16], "little"),
-    )
+    members, directory = struct.unpack_from("<HI", tail, end + 10)
     if directory > MAX_DIRECTORY or members == 0xFFFF:
         raise ValueError(f"{members} members in a directory of {directory} bytes; expected a few arrays")
     if tail[max(0, end - 20) : end].startswith(b"PK\x06\x07") and size < 1 << 32:
@@ -89,9 +81,8 @@ def _choose(keys):
         if set(scheme[TRAIN]) <= keys:
             for images, labels in scheme.values():
                 if (images in keys) != (labels in keys):
-                    raise ValueError(
-                        f"has {images if images in keys else labels} but no {labels if images in keys else images}"
-                    )
+                    there, missing = (images, labels) if images in keys else (labels, images)
+                    raise ValueError(f"has {there} but no {missing}")
             return {part: pair for part, pair in scheme.items() if pair[0] in keys}
     expected = " or ".join("+".join(scheme[TRAIN]) for scheme in SCHEMES)
     raise ValueError(f"has the arrays {', '.join(sorted(map(printable, keys))[:8]) or 'none'}; expected {expected}")
@@ -131,16 +122,14 @@ def _declared_bytes(archive, member, key):
         raise ValueError(f"{key}: holds Python objects (pickle), which are refused; save plain numbers")
     if dtype.kind not in "buifU":
         raise ValueError(f"{key}: values of type {dtype}; expected numbers")
-    if count * dtype.itemsize != member.file_size - header:
-        raise ValueError(
-            f"{key}: {shape} {dtype} is {count * dtype.itemsize} bytes, but {member.file_size - header} are there"
-        )
+    declared, there = count * dtype.itemsize, member.file_size - header
+    if declared != there:
+        raise ValueError(f"{key}: {shape} {dtype} is {declared} bytes, but {there} are there")
     return member.file_size
 
 
 def _read_header(file, key):
-    """(shape, dtype, bytes before the data). The length is checked before the header is read: version 2 allows 4 GiB.
-    """
+    """(shape, dtype, bytes before the data). A header's length is checked first: version 2 allows 4 GiB."""
     version = np.lib.format.read_magic(file)
     width = {(1, 0): 2, (2, 0): 4}.get(version)
     if width is None:

@@ -1,35 +1,41 @@
 """One picture: from a file or a Pillow image to 8-bit pixels of a given size.
 
-    file -> regular file? -> known format? -> at most 50 million pixels? -> decode -> turn as EXIF says -> gray or RGB -> resize
+    file -> regular file? -> known format? -> at most 50 million pixels?
+         -> decode -> turn as EXIF says -> gray or RGB -> resize
 
 Alpha is laid over white; 16-bit gray is scaled by 1/257, so 65535 becomes 255 (Pillow's own conversion would clip at
 255); CMYK, YCbCr, LAB and palettes become RGB; 32-bit integer and floating-point pictures are refused. Of an
 animation the first frame counts. Gray from colour is ITU-R 601 luma (Pillow's "L"). Resizing stretches to the asked
 size with Pillow's bicubic filter, whose support grows with the reduction: antialiased. JPEG's draft mode is not used,
-it would change the pixels.
+it would change the pixels. At most 13 bytes a pixel are held while decoding, 650 MB for the largest picture allowed.
 """
 
 import hashlib
 import os
 import stat
-import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .names import printable
 
 # Only these parsers ever see a file's bytes, whatever its name says (an EPS named .jpg would start Ghostscript).
 FILE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 50_000_000
-BIG_PIXELS = 4_000_000
+# What turns a picture back upright, by its EXIF orientation (Exif 2.32, tag 0x0112; 1 is upright).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 GRAY_MODES = ("1", "L", "LA", "I;16", "I;16B", "I;16L", "I;16N")
-
-# Decoding takes up to 12 bytes a pixel; two pictures of 50 million pixels at a time would double the peak for nothing.
-_one_big_picture = threading.Lock()
 
 
 class Unreadable(Exception):
@@ -55,15 +61,12 @@ def inspect(path) -> Header:
 
 
 def read(path, size, channels) -> np.ndarray:
-    """The file's picture as (height, width, channels) uint8; size = (height, width), channels 1 or 3. Raises
-    Unreadable.
+    """The file's picture as (height, width, channels) uint8, channels 1 or 3, size = (height, width).
+
+    Raises Unreadable.
     """
     with _opened(path) as (_, image):
-        big = image.width * image.height > BIG_PIXELS
-        if not big:
-            return convert(image, size, channels)
-        with _one_big_picture:
-            return convert(image, size, channels)
+        return convert(image, size, channels)
 
 
 def convert(image: Image.Image, size, channels) -> np.ndarray:
@@ -71,15 +74,20 @@ def convert(image: Image.Image, size, channels) -> np.ndarray:
 
     size: (height, width), or None to keep the picture's own.
     """
-    image.load()
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    image = _flatten(image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _in_mode(_flatten(_turn(image)), "L" if channels == 1 else "RGB")
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     pixels = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _turn(image):
+    image.load()  # a PNG may carry its EXIF behind the pixels
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - broken EXIF says nothing; the picture itself may be whole
+        orientation = None
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _flatten(image):
@@ -91,15 +99,19 @@ def _flatten(image):
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         gray = is_gray(image)
-        image = image.convert("RGBA")
+        image = _in_mode(image, "RGBA")
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
         return paper.getchannel("R") if gray else paper
-    return image.convert("L" if is_gray(image) else "RGB")
+    return _in_mode(image, "L" if is_gray(image) else "RGB")
+
+
+def _in_mode(image, mode):
+    return image if image.mode == mode else image.convert(mode)  # Pillow copies where nothing is to be converted
 
 
 def _is_16_bit(image):
-    # Pillow before 11.3 opens 16-bit gray PNG and PGM as mode I; neither format has 32-bit gray.
+    # Older versions of Pillow open 16-bit gray PNG, all of them such PGM, as mode I; neither format has 32-bit gray.
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
@@ -162,7 +174,7 @@ def quiet_pillow():
 
 
 def looks_like(start: bytes) -> str:
-    """ " (looks like ...)" for the first 16 bytes of a well-known kind of file, else ""."""
+    """A remark of the form " (looks like PNG)" for the first 16 bytes of a well-known kind of file, else ""."""
     kinds = (
         (b"%!PS", "EPS"), (b"\xc5\xd0\xd3\xc6", "EPS"), (b"%PDF", "PDF"), (b"PK\x03\x04", "zip"), (b"\x1f\x8b", "gzip"),
         (b"<svg", "SVG"), (b"<?xml", "XML"), (b"<!DOC", "HTML"), (b"<html", "HTML"), (b"\x80\x02", "pickle"),

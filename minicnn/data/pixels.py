@@ -5,7 +5,7 @@ Inside minicnn a stack of pictures is `pixels` (N, H, W, C), C = 1 or 3, either
     uint8     0..255    (files, bytes)              or        float32   0..1    (more than 8 bits, fractions)
 
 Documented conversions into that: bool -> 0 or 255; uint16 -> x / 65535; other integers must lie in 0..255 -> uint8;
-floats must lie in 0..white (white = 1 or 255) -> x / white. (N, H, W) is gray. Two or more channels stand last (N, H, W, C);
+floats must lie in 0..white (white = 1 or 255) -> x / white. (N, H, W) is gray. Channels stand last, (N, H, W, C);
 (N, C, H, W) is turned when only that reading gives 1 or 3 channels. A fourth channel is alpha, laid over white.
 """
 
@@ -94,7 +94,7 @@ def _over_white(pixels):
     if pixels.shape[3] != 4:
         return pixels
     if pixels.dtype == np.uint8:
-        flat = [picture.convert(Image.fromarray(one, "RGBA"), None, 3) for one in np.ascontiguousarray(pixels)]
+        flat = [picture.convert(Image.fromarray(one), None, 3) for one in np.ascontiguousarray(pixels)]
         return np.stack(flat) if flat else pixels[..., :3]
     alpha = pixels[..., 3:]
     return pixels[..., :3] * alpha + (1 - alpha)

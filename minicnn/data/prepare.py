@@ -22,6 +22,7 @@ from .names import printable
 from .pixels import fit, to_pixels
 
 LARGEST_SIDE = 4096
+COLOUR_TO_GRAY = "colour pictures were converted to gray, as the net takes gray ones"
 KEYS = {"size", "channels", "mean", "std", "resize", "white"}
 
 
@@ -53,8 +54,7 @@ def _no_zero(std):
 
 
 def standardise(pixels, preprocessing) -> np.ndarray:
-    """Pixels (N, H, W, C), uint8 or float32 in 0..1, already of the right size and channels, as float32 (N, H, W, C).
-    """
+    """float32 (N, H, W, C) from pixels (N, H, W, C), uint8 or float32 in 0..1, of the right size and channels."""
     mean, std = np.array(preprocessing["mean"]), np.array(preprocessing["std"])
     unit = 255.0 if pixels.dtype == np.uint8 else 1.0
     x = np.multiply(pixels, (1 / (unit * std)).astype(np.float32), dtype=np.float32)
@@ -110,24 +110,20 @@ def _one_picture(one, size, channels, preprocessing, notes):
 
 def _stack(array, preprocessing):
     if array.ndim == 2:
-        array = array[None]
+        array = array[None, :, :, None]
     if array.ndim == 3 and array.shape[2] in (1, 3, 4):
-        raise ValueError(
-            f"shape {array.shape}: one picture (H, W, C) goes into a list, [array]; gray stacks are (N, H, W, 1)"
-        )
+        told = "one picture (H, W, C) goes into a list, [array]; gray stacks are (N, H, W, 1)"
+        raise ValueError(f"shape {array.shape}: {told}")
     return to_pixels(array, preprocessing["white"])
 
 
 def _note_colour(converted, notes):
-    line = "colour pictures were converted to gray, as the net takes gray ones"
-    if converted and notes is not None and line not in notes:
-        notes.append(line)
+    if converted and notes is not None and COLOUR_TO_GRAY not in notes:
+        notes.append(COLOUR_TO_GRAY)
 
 
 def check_preprocessing(preprocessing) -> None:
-    """Raises ValueError, naming the key, unless this is a description that `prepare` can follow (say, from a model
-    file).
-    """
+    """Raises ValueError, naming the key, unless `prepare` can follow this description (from a model file, say)."""
     if not isinstance(preprocessing, dict) or set(preprocessing) != KEYS:
         raise ValueError(f"preprocessing must have exactly the keys {', '.join(sorted(KEYS))}")
     channels = preprocessing["channels"]

@@ -42,8 +42,8 @@ def assign(digests, labels, given, classes, split) -> np.ndarray:
 
     digests: N SHA-256 digests.  labels: (N,) index in `classes`.  given: (N,) int8, the part a data set states
     itself; all TRAIN where it states none.  Parts that are given stay; a part that is not given is taken out of TRAIN
-    with its share of `split`, percentages as from `shares`. Raises DataError when a class has fewer different images
-    than parts to fill.
+    with its share of `split`, percentages as from `shares`.
+    Raises DataError when a class has fewer different images than parts to fill.
     """
     parts = np.array(given, dtype=np.int8)
     val_share = 0.0 if (parts == VAL).any() else split[VAL] / 100
@@ -64,10 +64,9 @@ def _assign_class(u, val_share, test_share, name):
     distinct = np.unique(u)  # sorted; equal files are one entry
     needs = [part for part, share in (("val", val_share), ("test", test_share)) if share] + ["train"]
     if len(distinct) < len(needs):
-        raise DataError(
-            f"class '{name}' has {len(distinct)} different image{'s' * (len(distinct) != 1)}; it needs at least {len(needs)}, "
-            f"one each for {', '.join(sorted(needs, key=PARTS.index))}"
-        )
+        images = "1 different image" if len(distinct) == 1 else f"{len(distinct)} different images"
+        wanted = ", ".join(sorted(needs, key=PARTS.index))
+        raise DataError(f"class '{name}' has {images}; it needs at least {len(needs)}, one each for {wanted}")
     # The parts are three runs of the sorted u: [0, first) test, [first, second) val, [second, n) train.
     first = int(np.searchsorted(distinct, test_share))
     second = int(np.searchsorted(distinct, test_share + val_share))

@@ -13,8 +13,8 @@ from .residual import Residual
 from .softmax import Softmax
 
 REGISTRY: dict[str, type[Layer]] = {layer.__name__: layer for layer in (
-    Conv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Dense, Flatten, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax, Dropout,
-    BatchNorm, Residual,
+    Conv2D, MaxPool2D, AvgPool2D, GlobalAvgPool2D, Dense, Flatten, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, Softmax,
+    Dropout, BatchNorm, Residual,
 )}
 
 

@@ -1,13 +1,13 @@
 """Activations: one function applied to every value, so x, y, dx and dy share one shape (N, ...).
 
-    ReLU       y = 0 if x <= 0 else x               dx = 0 if y <= 0 else dy             (Nair and Hinton 2010; NaN passes)
-    LeakyReLU  y = x if x > 0 else slope*x          dx = dy if x > 0 else slope*dy       (Maas et al. 2013, section 2)
-    Sigmoid    y = 1 / (1 + exp(-x))                dx = dy * y * (1 - y)
-    Tanh       y = tanh(x)                          dx = dy * (1 - y^2)
-    GELU       y = x * Phi(x)                       dx = dy * (Phi(x) + x * phi(x))      (Hendrycks and Gimpel 2016; exact)
+    ReLU       y = 0 if x <= 0 else x           dx = 0 if y <= 0 else dy           Nair and Hinton 2010; NaN passes
+    LeakyReLU  y = x if x > 0 else slope*x      dx = dy if x > 0 else slope*dy     Maas et al. 2013, section 2
+    Sigmoid    y = 1 / (1 + exp(-x))            dx = dy * y * (1 - y)
+    Tanh       y = tanh(x)                      dx = dy * (1 - y^2)
+    GELU       y = x * Phi(x)                   dx = dy * (Phi(x) + x * phi(x))    Hendrycks and Gimpel 2016; exact
 
-Phi(x) = (1 + erf(x / sqrt 2)) / 2 and phi(x) = exp(-x^2 / 2) / sqrt(2 pi) are the normal distribution and its density. The
-cache is y where the derivative is known from y, else x.
+Phi(x) = (1 + erf(x / sqrt 2)) / 2 and phi(x) = exp(-x^2 / 2) / sqrt(2 pi) are the normal distribution and its density.
+The cache is y where the derivative is known from y, else x.
 """
 from __future__ import annotations
 

@@ -3,15 +3,16 @@
     y, cache  = layer.forward(x, train=True)
     dx, grads = layer.backward(dy, cache)            grads has the keys of layer.params
 
-`cache` is whatever `backward` needs of the forward pass. A layer never keeps it in `self`: so one layer can be called from
-two threads, and a validation in between spoils nothing. Named exceptions: `Dropout` takes random keys (`rng`), and
+`cache` is whatever `backward` needs of the forward pass. A layer never keeps it in `self`: so one layer can be called
+from two threads, and a validation in between spoils nothing. Named exceptions: `Dropout` takes random keys (`rng`), and
 `BatchNorm` writes its running statistics when `train=True`.
 
-Shapes in the constructor's world, `build`, have no N: (H, W, C) or (C,). Arrays in `forward` and `backward` have it.
+Shapes in `build` have no N: (H, W, C) or (C,). Arrays in `forward` and `backward` have it.
 """
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -49,13 +50,13 @@ class Layer:
     taken: bool
 
     def __new__(cls, *args, **kwargs):
-        layer = super().__new__(cls)         # here and not in __init__: an own layer may write __init__ without calling ours
+        layer = super().__new__(cls)        # not in __init__: an own layer may write one that does not call ours
         vars(layer).update(params={}, state={}, name=cls.__name__.lower(), stream=0, taken=False,
                            input_shape=None, output_shape=None)
         return layer
 
     def build(self, input_shape: Shape, rng) -> Shape:
-        """Make `params` for inputs of `input_shape` and return the output's shape, both without N. `rng`: numpy Generator."""
+        """Make `params` for inputs of `input_shape`; return the output's shape. `rng`: a NumPy Generator."""
         return input_shape
 
     def forward(self, x: np.ndarray, train: bool = False, rng: Keys | None = None) -> tuple[np.ndarray, Any]:
@@ -75,17 +76,20 @@ class Layer:
         return not self.per_image
 
     def forward_shards(self, xs: list, train: bool, rngs: list | None, run: Callable) -> list[tuple[np.ndarray, Any]]:
-        """(y, cache) of each shard of a batch, for a layer that needs the whole of it. `run(f, *lists)` maps over shards."""
-        y, cache = self.forward(join(xs), train, join_keys(rngs))
-        return [(part, cache) for part in split(y, xs)]
+        """(y, cache) of each shard, for a layer that needs the whole batch. `run(f, *lists)` maps over shards."""
+        x = join(xs)
+        y, cache = self.forward(x, train, join_keys(rngs))
+        return [(part, cache) for part in split(check_forward(self, y, len(x), x.dtype), xs)]
 
     def backward_shards(self, dys: list, caches: list, run: Callable) -> tuple[list, dict[str, np.ndarray]]:
         """The shards' dx, and grads of the whole batch."""
-        dx, grads = self.backward(join(dys), caches[0])
+        dy = join(dys)
+        dx, grads = self.backward(dy, caches[0])
+        check_backward(self, dx, (len(dy), *self.input_shape), grads, dy.dtype)
         return split(dx, dys), grads
 
     def config(self) -> dict[str, Any]:
-        """The arguments of the constructor, each read from the attribute of the same name: plain numbers and strings."""
+        """The constructor's arguments, each read from the attribute of the same name: plain numbers and strings."""
         try:
             return {name: getattr(self, name) for name in _arguments(type(self))}
         except AttributeError as missing:
@@ -103,17 +107,21 @@ class Layer:
 
     def kept_bytes(self, input_shape: Shape, output_shape: Shape, itemsize: int) -> int:
         """Bytes that one image's forward pass leaves for backward: y, which is also the next layer's x."""
-        return int(np.prod(output_shape, dtype=object)) * itemsize
+        return math.prod(output_shape) * itemsize
 
     def __repr__(self):
-        defaults = _arguments(type(self))
-        shown = []
-        for name, value in self.config().items():
+        try:
+            values = self.config()
+        except LayerError:
+            return f"{type(self).__name__}(...)"
+        defaults, shown = _arguments(type(self)), []
+        for name, value in values.items():
+            default = defaults.get(name, inspect.Parameter.empty)
             pair = isinstance(value, tuple | list) and len(value) == 2 and value[0] == value[1]
             value = value[0] if pair else value
-            if defaults[name] is inspect.Parameter.empty:
+            if default is inspect.Parameter.empty:
                 shown.append(repr(value))
-            elif value != defaults[name]:
+            elif repr(value) != repr(default):
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -129,6 +137,10 @@ def build(layer: Layer, input_shape: Shape, rng) -> Shape:
     if not isinstance(shape, tuple) or not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
         raise LayerError(f"{type(layer).__name__}.build returned {shape!r}; "
                          "it must return the output's shape without N, as (H, W, C) or (C,).")
+    for kind in ("params", "state"):
+        for name, array in getattr(layer, kind).items():
+            if not isinstance(array, np.ndarray):
+                raise LayerError(f"{type(layer).__name__}.{kind}[{name!r}] must be a NumPy array, not {_found(array)}.")
     layer.input_shape, layer.output_shape = input_shape, tuple(int(n) for n in shape)
     return layer.output_shape
 
@@ -143,14 +155,16 @@ def check_forward(layer: Layer, y: Any, n: int, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(y)
 
 
-def check_backward(layer: Layer, dx: Any, x_shape: Shape, grads: Any) -> None:
-    """Hold what `layer.backward` returned to the contract. dx may be None where only the weights' gradients were asked for.
+def check_backward(layer: Layer, dx: Any, x_shape: Shape, grads: Any, dtype=None, need_dx: bool = True) -> None:
+    """Hold what `layer.backward` returned to the contract. dtype: that of dy.  need_dx: False where only grads count.
 
     Raises LayerError, for example: MyLayer.backward returned (32,10); its input was (32,7,7,16).
     """
     who = f"{type(layer).__name__}.backward"
-    if dx is not None and (not isinstance(dx, np.ndarray) or dx.shape != tuple(x_shape)):
+    if need_dx and (not isinstance(dx, np.ndarray) or dx.shape != tuple(x_shape)):
         raise LayerError(f"{who} returned {_found(dx)}; its input was {shape_text(x_shape)}.")
+    if need_dx and dtype is not None and dx.dtype != dtype:
+        raise LayerError(f"{who} returned {dx.dtype}; its dy was {np.dtype(dtype)}.")
     if not isinstance(grads, dict) or grads.keys() != layer.params.keys():
         found = sorted(grads) if isinstance(grads, dict) else type(grads).__name__
         raise LayerError(f"{who} returned the gradients {found}; its params are {sorted(layer.params)}.")
@@ -158,6 +172,8 @@ def check_backward(layer: Layer, dx: Any, x_shape: Shape, grads: Any) -> None:
         if not isinstance(grad, np.ndarray) or grad.shape != layer.params[name].shape:
             raise LayerError(f"{who} returned {_found(grad)} for {name}; "
                              f"its shape is {shape_text(layer.params[name].shape)}.")
+        if dtype is not None and grad.dtype != dtype:
+            raise LayerError(f"{who} returned {grad.dtype} for {name}; its dy was {np.dtype(dtype)}.")
 
 
 def in_order(function: Callable, *lists: list) -> list:
@@ -186,10 +202,14 @@ def join_keys(rngs: list | None) -> Keys | None:
     return Keys(rngs[0].seed, rngs[0].epoch, np.concatenate([keys.samples for keys in rngs]))
 
 
-def shape_text(shape: Shape, batch: bool = False) -> str:
-    """(7,7,32) as '(7,7,32)', or with batch=True as '(N,7,7,32)'."""
-    letters = ["N"] * batch + [str(n) for n in shape]
-    return f"({','.join(letters)}{',' * (len(letters) == 1)})"
+def shape_text(shape) -> str:
+    """(7, 7, 32) as '(7,7,32)', (7,) as '(7,)'."""
+    return f"({','.join(map(str, shape))}{',' * (len(shape) == 1)})"
+
+
+def batch_text(shape: Shape) -> str:
+    """(7, 7, 32) as '(N,7,7,32)'."""
+    return shape_text(("N", *shape))
 
 
 def _found(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Batch normalisation: each channel gets mean 0 and variance 1 over the batch, then a scale and a shift that are learned.
+"""Batch normalisation: each channel gets mean 0 and variance 1 over the batch, then a learned scale and shift.
 
     xhat = (x - mean) / sqrt(var + eps)
     y    = gamma * xhat + beta
@@ -7,7 +7,7 @@
     dx     = gamma / sqrt(var + eps) * dy                                           train=False
 
 x, y (N,H,W,C) or (N,C); mean, var, gamma, beta (C,); sums and statistics run over the M = N*H*W values of a channel.
-With train=True mean and var are those of the whole batch (var divided by M), and the running statistics in `state` follow:
+With train=True mean and var (divided by M) are those of the whole batch, and the running statistics in `state` follow:
 
     running = momentum * running + (1 - momentum) * batch              with the unbiased variance, divided by M - 1
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import initializers, kernels, memory
 from ..arguments import real
-from .base import Layer, LayerError, Shape, in_order, shape_text
+from .base import Layer, LayerError, Shape, batch_text, in_order
 
 
 class BatchNorm(Layer):
@@ -32,7 +32,7 @@ class BatchNorm(Layer):
 
     def build(self, input_shape: Shape, rng) -> Shape:
         if len(input_shape) not in (1, 3):
-            raise LayerError(f"{self!r} got {shape_text(input_shape, batch=True)}: it needs (N,H,W,C) or (N,C).")
+            raise LayerError(f"{self!r} got {batch_text(input_shape)}: it needs (N,H,W,C) or (N,C).")
         channels = input_shape[-1:]
         self.params = {name: initializers.constant(value, channels, rng) for name, value in (("gamma", 1), ("beta", 0))}
         self.state = {name: initializers.constant(value, channels, rng) for name, value in (("mean", 0), ("var", 1))}
@@ -64,8 +64,8 @@ class BatchNorm(Layer):
         _, mean, var, count = caches[0]
 
         def sums(dy, cache):
-            dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-            kernels.get("batchnorm_backward_sums", dy.dtype)(_maps(dy), _maps(cache[0]), mean, var, dgamma, dbeta, self.eps)
+            x, dgamma, dbeta = cache[0], np.empty_like(gamma), np.empty_like(gamma)
+            kernels.get("batchnorm_backward_sums", dy.dtype)(_maps(dy), _maps(x), mean, var, dgamma, dbeta, self.eps)
             return dgamma, dbeta
 
         dgamma, dbeta = (_add(parts) for parts in zip(*run(sums, dys, caches), strict=True))
@@ -85,8 +85,8 @@ class BatchNorm(Layer):
         channels, dtype = xs[0].shape[-1], xs[0].dtype
         count = sum(x.size for x in xs) // channels
         if count < 2:
-            raise LayerError(f"{self.name}: batch normalisation needs at least 2 values per channel in training, got {count}; "
-                             "use a larger batch.")
+            raise LayerError(f"{self.name}: batch normalisation needs at least 2 values per channel in training, "
+                             f"got {count}; use a larger batch.")
 
         def total(x):
             out = np.empty(channels, dtype)

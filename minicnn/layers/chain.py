@@ -1,14 +1,13 @@
 """Layers one after the other, on the shards of a batch.
 
-A stretch of layers that treat images one by one runs as a whole on each shard, so a shard's activations stay in the cache
-of one core; a layer that needs the whole batch ends the stretch. Going back, dx passes the layers in reverse order, and the
-shards' gradients are added in shard order.
+A stretch of layers that treat images one by one runs as a whole on each shard, so a shard's activations stay in the
+cache of one core; a layer that needs the whole batch ends the stretch. Going back, dx passes the layers in reverse
+order, and the shards' gradients are added in shard order.
 """
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import groupby
 
 import numpy as np
 
@@ -56,12 +55,12 @@ def backward(layers, dy, caches, need_dx: bool = True) -> tuple[np.ndarray | Non
     first = 0 if need_dx else next((i for i, layer in enumerate(layers) if layer.params), len(layers))
     grads: list = [{} for _ in layers]
     for i in range(len(layers) - 1, first - 1, -1):
-        layer, n = layers[i], len(dy)
-        if i == first and not need_dx:
-            dx, grads[i] = None, layer.backward_weights(dy, caches[i])
-        else:
+        layer, wanted = layers[i], need_dx or i > first
+        if wanted:
             dx, grads[i] = layer.backward(dy, caches[i])
-        check_backward(layer, dx, (n, *layer.input_shape), grads[i])
+        else:
+            dx, grads[i] = None, layer.backward_weights(dy, caches[i])
+        check_backward(layer, dx, (len(dy), *layer.input_shape), grads[i], dy.dtype, wanted)
         caches[i] = None                # its memory is free for the next layer's dx
         dy = dx
     return (dy if need_dx else None), grads
@@ -105,16 +104,19 @@ def forward_shards(layers, xs: list, train: bool, rngs: list, run: Callable) -> 
     return xs, caches
 
 
-def backward_shards(layers, dys: list, caches: list, train: bool, run: Callable, need_dx: bool = True) -> tuple[list, list]:
-    """The shards' dx (None each without need_dx), and one dict of gradients for each layer, summed over the shards."""
+def backward_shards(layers, dys: list, caches: list, train: bool, run: Callable,
+                    need_dx: bool = True) -> tuple[list, list]:
+    """The shards' dx (None each without need_dx), and one dict of gradients for each layer, summed over the shards.
+
+    The list `caches` is emptied from its end, so that the memory behind it can be used again on the way.
+    """
     grads: list = []
-    end = len(layers)
     for whole, stretch in reversed(_stretches(layers, train)):
-        start = end - len(stretch)
+        start = len(caches) - len(stretch)
         if whole:
-            dxs, summed = stretch[0].backward_shards(dys, caches[start], run)
+            dxs, summed = stretch[0].backward_shards(dys, caches.pop(), run)
             for dx, dy in zip(dxs, dys, strict=True):
-                check_backward(stretch[0], dx, (len(dy), *stretch[0].input_shape), summed)
+                check_backward(stretch[0], dx, (len(dy), *stretch[0].input_shape), summed, dy.dtype)
             grads = [summed, *grads]
         else:
             adder, wanted = OrderedSum(), need_dx or start > 0
@@ -124,16 +126,21 @@ def backward_shards(layers, dys: list, caches: list, train: bool, run: Callable,
                 adder.add(index, of_shard)
                 return dx
 
-            kept = [list(of_shard) for of_shard in zip(*caches[start:end], strict=True)]
+            kept = [list(of_shard) for of_shard in zip(*caches[start:], strict=True)]
+            del caches[start:]
             dxs = run(back, list(range(len(dys))), dys, kept)
             grads = adder.total + grads
-        dys, end = dxs, start
+        dys = dxs
     return dys, grads
 
 
 def _stretches(layers, train: bool) -> list[tuple[bool, list[Layer]]]:
     """(needs the whole batch, layers): each layer that does stands alone."""
     stretches: list[tuple[bool, list[Layer]]] = []
-    for whole, group in groupby(layers, key=lambda layer: layer.whole_batch(train)):
-        stretches += [(True, [layer]) for layer in group] if whole else [(False, list(group))]
+    for layer in layers:
+        whole = layer.whole_batch(train)
+        if whole or not stretches or stretches[-1][0]:
+            stretches.append((whole, [layer]))
+        else:
+            stretches[-1][1].append(layer)
     return stretches

@@ -6,7 +6,8 @@
     db[k]       = sum over n,p,q of  dy[n,p,q,k]
 
 x (N,H,W,C), xp is x with its zero padding, w (R,S,C,K), b (K,), y (N,P,Q,K); P and Q as in windows.py.
-Source: LeCun et al. 1989, "Backpropagation applied to handwritten zip code recognition"; Goodfellow et al. 2016, section 9.5.
+Sources: LeCun et al. 1989, "Backpropagation applied to handwritten zip code recognition"; Goodfellow et al. 2016,
+section 9.5.
 """
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import initializers, kernels, memory
 from ..arguments import flag, whole
-from .base import Layer, LayerError, Shape, shape_text
+from .base import Layer, LayerError, Shape, batch_text
 
 
 class Dense(Layer):
@@ -27,7 +27,7 @@ class Dense(Layer):
 
     def build(self, input_shape: Shape, rng) -> Shape:
         if len(input_shape) != 1:
-            raise LayerError(f"{self!r} got {shape_text(input_shape, batch=True)}: put Flatten() before it.")
+            raise LayerError(f"{self!r} got {batch_text(input_shape)}: put Flatten() before it.")
         channels, = input_shape
         self.params["w"] = initializers.glorot_uniform((channels, self.units), channels, self.units, rng)
         if self.bias:

@@ -5,7 +5,7 @@
 
 x, y (N, ...), mask (N,E) uint8 with E values per image. The mask is a pure function of (seed, stream, epoch, sample) by
 Philox4x32-10 (Salmon et al. 2011): no generator to save, the same bits for any batch order, shard or thread.
-Source: Srivastava et al. 2014, "Dropout", section 4, in the "inverted" form that leaves inference untouched (section 10).
+Source: Srivastava et al. 2014, "Dropout", section 4, in the "inverted" form that leaves inference alone (section 10).
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """Drops values with probability `rate`, in training only. `forward(train=True)` needs rng=Keys(seed, epoch, samples)."""
+    """Drops values with probability `rate`; `forward(x, train=True)` needs `rng`, the keys of the batch."""
 
     per_image = True
 
@@ -30,7 +30,7 @@ class Dropout(Layer):
         if not train:
             return x, None
         if rng is None:
-            raise ValueError(f"{self!r} needs random keys in training: forward(x, train=True, rng=Keys(seed, epoch, samples))")
+            raise ValueError(f"{self!r} needs random keys in training: rng=Keys(seed, epoch, samples)")
         n, e = x.shape[0], math.prod(x.shape[1:])
         y, mask = memory.empty((n, e), x.dtype), memory.empty((n, e), np.uint8)
         kernels.get("dropout_forward", x.dtype)(

@@ -1,7 +1,7 @@
 """Pooling: each window of a map becomes one number, channel by channel.
 
     max            y[n,p,q,c] = max over r,s of  xp[n, p*stride_h + r, q*stride_w + s, c]         xp padded with -inf
-                   dy goes to the x that won; the first in (r, s) order where several are equal, the first NaN if there is one
+                   dy goes to the x that won: the first NaN if there is one, the first in (r, s) order of equal ones
     average        y[n,p,q,c] = (1 / (size_h * size_w)) * sum over r,s of xp[...]                 xp padded with 0
                    every x of the window receives dy / (size_h * size_w)
     global average y[n,c]     = (1 / (H*W)) * sum over h,w of x[n,h,w,c]

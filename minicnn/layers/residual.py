@@ -12,12 +12,12 @@ from types import MappingProxyType
 import numpy as np
 
 from .. import memory
-from .base import Layer, LayerError, Shape, build, in_order, shape_text
+from .base import Layer, LayerError, Shape, batch_text, build, in_order
 from .chain import backward_shards, flatten, forward_shards, name_layers
 
 
 class Residual(Layer):
-    """params and state are those of the layers inside, as conv2d_2/w: read-only dicts of arrays to be changed in place."""
+    """params and state are those of the layers inside, named conv2d_2/w; change the arrays in place."""
 
     def __init__(self, layers: list[Layer], shortcut: list[Layer] = ()):
         self.layers, self.shortcut = tuple(layers), tuple(shortcut)
@@ -30,11 +30,11 @@ class Residual(Layer):
 
     @property
     def params(self):
-        return MappingProxyType({f"{layer.name}/{key}": array for layer in self._leaves() for key, array in layer.params.items()})
+        return self._gathered("params")
 
     @property
     def state(self):
-        return MappingProxyType({f"{layer.name}/{key}": array for layer in self._leaves() for key, array in layer.state.items()})
+        return self._gathered("state")
 
     @property
     def per_image(self):
@@ -52,8 +52,8 @@ class Residual(Layer):
                     raise
             ends.append(shape)
         if ends[0] != ends[1]:
-            raise LayerError(f"Residual adds {shape_text(ends[0], batch=True)} of its layers to {shape_text(ends[1], batch=True)} "
-                             "of its shortcut: the shapes must agree; put a 1x1 Conv2D on the shortcut.")
+            raise LayerError(f"Residual adds {batch_text(ends[0])} of its layers to {batch_text(ends[1])} of its "
+                             "shortcut: the shapes must agree; put a 1x1 Conv2D on the shortcut.")
         return ends[0]
 
     def whole_batch(self, train):
@@ -74,16 +74,17 @@ class Residual(Layer):
 
     def backward_shards(self, dys, caches, run):
         train = caches[0][0]
-        main_caches, short_caches = ([list(shards) for shards in zip(*(cache[way] for cache in caches), strict=True)] for way in (1, 2))
-        main, main_grads = backward_shards(self.layers, dys, main_caches, train, run)
-        short, short_grads = backward_shards(self.shortcut, dys, short_caches, train, run)
-        grads = {f"{layer.name}/{key}" if not layer.children else key: grad
-                 for layer, of_layer in zip(self.children, main_grads + short_grads, strict=True) for key, grad in of_layer.items()}
+        main, main_grads = backward_shards(self.layers, dys, _by_layer(caches, 1), train, run)
+        short, short_grads = backward_shards(self.shortcut, dys, _by_layer(caches, 2), train, run)
+        grads = {}
+        for layer, of_layer in zip(self.children, main_grads + short_grads, strict=True):
+            prefix = "" if layer.children else f"{layer.name}/"         # a block inside has named its gradients already
+            grads |= {prefix + key: grad for key, grad in of_layer.items()}
         return run(_add, main, short), grads
 
     def config(self):
         from . import to_spec
-        return {"layers": [to_spec(layer) for layer in self.layers], "shortcut": [to_spec(layer) for layer in self.shortcut]}
+        return {"layers": list(map(to_spec, self.layers)), "shortcut": list(map(to_spec, self.shortcut))}
 
     @classmethod
     def from_config(cls, config, registry=None):
@@ -94,7 +95,8 @@ class Residual(Layer):
                    [from_spec(spec, registry) for spec in config["shortcut"]])
 
     def __repr__(self):
-        return f"Residual({list(self.layers)}, shortcut={list(self.shortcut)})" if self.shortcut else f"Residual({list(self.layers)})"
+        shortcut = f", shortcut={list(self.shortcut)}" if self.shortcut else ""
+        return f"Residual({list(self.layers)}{shortcut})"
 
     def flops(self, input_shape, output_shape):
         return sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.children)
@@ -103,8 +105,15 @@ class Residual(Layer):
         inner = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, itemsize) for layer in self.children)
         return inner + super().kept_bytes(input_shape, output_shape, itemsize)
 
-    def _leaves(self):
-        return (layer for layer in flatten(self.children) if not layer.children)
+    def _gathered(self, kind: str):
+        leaves = (layer for layer in flatten(self.children) if not layer.children)
+        return MappingProxyType({f"{layer.name}/{key}": array for layer in leaves
+                                 for key, array in getattr(layer, kind).items()})
+
+
+def _by_layer(caches, way: int) -> list[list]:
+    """caches[shard][way][layer] as [layer][shard]."""
+    return [list(shards) for shards in zip(*(cache[way] for cache in caches), strict=True)]
 
 
 def _add(main, short):

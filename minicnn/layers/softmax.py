@@ -7,7 +7,7 @@ x, y (N,K). A net that ends in Softmax is trained through its logits: the loss j
 derivative is simpler and does not lose digits. Source: Goodfellow et al. 2016, section 6.2.2.3.
 """
 from .. import kernels, memory
-from .base import Layer, LayerError, Shape, shape_text
+from .base import Layer, LayerError, Shape, batch_text
 
 
 class Softmax(Layer):
@@ -17,7 +17,7 @@ class Softmax(Layer):
 
     def build(self, input_shape: Shape, rng) -> Shape:
         if len(input_shape) != 1:
-            raise LayerError(f"{self!r} got {shape_text(input_shape, batch=True)}: put Flatten() or GlobalAvgPool2D() before it.")
+            raise LayerError(f"{self!r} got {batch_text(input_shape)}: put Flatten() before it.")
         return input_shape
 
     def forward(self, x, train=False, rng=None):

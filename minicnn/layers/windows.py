@@ -2,20 +2,21 @@
 
     P = floor((H + top + bottom - size_h) / stride_h) + 1          and Q alike, with W, left, right
 
-"valid" pads nothing. "same" is TensorFlow's: P = ceil(H / stride_h), the pads are as equal as they can be and the extra row
-stands at the end. (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", sections 2 and 4.)
+"valid" pads nothing. "same" is TensorFlow's: P = ceil(H / stride_h), the pads are as equal as they can be and the extra
+row stands at the end. Source: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", sections
+2 and 4.
 """
 from __future__ import annotations
 
 from ..arguments import whole
-from .base import Layer, LayerError, Shape, shape_text
+from .base import Layer, LayerError, Shape, batch_text
 
 LARGEST = 4096              # filter extents, strides and pads: room for any real net, a bound for a hostile file
 Padding = str | int | tuple[int, int, int, int]
 
 
 class MapVanished(LayerError):
-    """A window larger than the padded map. layer: whose window; output: the extents (P, Q) left, 0 where there are none."""
+    """A window larger than the padded map. layer: whose window; output: (P, Q), 0 where no window fits."""
 
     def __init__(self, message: str, layer: Layer, output: tuple[int, int]):
         super().__init__(message)
@@ -34,7 +35,7 @@ def checked_padding(value) -> Padding:
     """"valid", "same", an int for all sides, or (top, bottom, left, right)."""
     if isinstance(value, str):
         if value not in ("valid", "same"):
-            raise ValueError(f'padding must be "valid", "same", an integer or (top, bottom, left, right), got {value!r}')
+            raise ValueError(f'padding must be "valid", "same", a number or (top, bottom, left, right), got {value!r}')
         return value
     if isinstance(value, tuple | list):
         if len(value) != 4:
@@ -64,12 +65,12 @@ def output_extents(layer: Layer, height: int, width: int) -> tuple[int, int]:
     p = max(0, (height + top + bottom - layer.size[0]) // layer.stride[0] + 1)
     q = max(0, (width + left + right - layer.size[1]) // layer.stride[1] + 1)
     if p == 0 or q == 0:
-        raise MapVanished(f"{layer!r} got a map of {height}x{width}: no window fits, its output would be {p}x{q}.", layer, (p, q))
+        raise MapVanished(f"{layer!r} got a map of {height}x{width}: its output would be {p}x{q}.", layer, (p, q))
     return p, q
 
 
 def map_shape(layer: Layer, input_shape: Shape) -> Shape:
     """(H, W, C), or an error that says what a layer for maps was given."""
     if len(input_shape) != 3:
-        raise LayerError(f"{layer!r} got {shape_text(input_shape, batch=True)}: it needs maps (N,H,W,C); put it before Flatten().")
+        raise LayerError(f"{layer!r} got {batch_text(input_shape)}: it needs maps (N,H,W,C), before any Flatten().")
     return input_shape

@@ -1,0 +1,112 @@
+"""Valid arguments for any kernel of the table, from a few extents: what all tests of the cpu column are fed with.
+
+A shape is a dict of extents by axis letter and of integers by name: {"N": 2, "H": 5, ..., "stride_h": 2, "pad_top": 1}.
+Arrays with any axes (`*`) get (N, E). Outputs are poisoned: NaN in floats, 0xCB in bytes.
+"""
+import numpy as np
+
+from minicnn import kernels
+
+POISON = 0xCB
+NUMBERS = {         # of integer data: halves and quarters, so that products stay exact
+    True: {"slope": 0.25, "eps": 0.0, "rate": 0.5, "label_smoothing": 0.25, "scale": 0.25, "lr": 0.5, "momentum": 0.5,
+           "weight_decay": 0.25, "beta1": 0.5, "beta2": 0.75, "count": 64, "step": 1, "seed": 3, "stream": 1, "epoch": 2},
+    False: {"slope": 0.1, "eps": 1e-5, "rate": 0.3, "label_smoothing": 0.1, "scale": 0.37, "lr": 0.1, "momentum": 0.9,
+            "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.99, "count": 1000, "step": 5, "seed": 2**62 + 12345,
+            "stream": 2**32 - 1, "epoch": 7},
+}
+POSITIVE = {"var", "v", "weights"}      # arguments that are not of any sign
+ROUNDED = {         # kernels that round more than once, even on integers
+    "sigmoid_forward", "tanh_forward", "gelu_forward", "gelu_backward", "softmax_forward", "softmax_cross_entropy_forward",
+    "softmax_cross_entropy_backward", "adam_update", "adamw_update",
+}
+
+
+def windows(H, W, R, S, stride=(1, 1), top=0, left=0, bottom=0, right=0, **extents):
+    """The shape of a convolution or pool: as many windows as fit."""
+    P, Q = (H + top + bottom - R) // stride[0] + 1, (W + left + right - S) // stride[1] + 1
+    return extents | {"H": H, "W": W, "R": R, "S": S, "P": P, "Q": Q, "size_h": R, "size_w": S, "stride_h": stride[0],
+                      "stride_w": stride[1], "pad_top": top, "pad_left": left}
+
+
+def extents_of(array, shape):
+    """The shape of one array argument."""
+    return shape.get("*", (shape.get("N"), shape.get("E"))) if array.axes == "*" else tuple(shape[a] for a in array.axes)
+
+
+def build(name, shape, seed=0, integers=True):
+    """The arguments of one call, in order; float arrays hold integers in [-4, 4], or normal random numbers."""
+    spec, rng = kernels.SPECS[name], np.random.default_rng(seed)
+    return [_values(array, extents_of(array, shape), shape, rng, integers) for array in spec.arrays] + [
+        (shape if n in shape else NUMBERS[integers])[n] for n in spec.integers + spec.floats]
+
+
+def _values(array, extents, shape, rng, integers):
+    if array.output and not array.updated:
+        return np.full(extents, POISON if array.dtype == "uint8" else np.nan, np.float32 if array.dtype == "float" else array.dtype)
+    if array.name == "labels":
+        return rng.integers(0, shape["K"], extents)
+    if array.name == "samples":
+        return rng.integers(-2**40, 2**40, extents)
+    if array.name == "argmax":
+        return rng.integers(0, shape["size_h"] * shape["size_w"], extents).astype(np.uint8)
+    if array.name == "mask":
+        return rng.integers(0, 2, extents).astype(np.uint8)
+    if array.name in POSITIVE:
+        values = 4.0 ** rng.integers(-1, 2, extents) if integers else rng.uniform(0.1, 2, extents)
+    else:
+        values = rng.integers(-4, 5, extents) if integers else rng.standard_normal(extents)
+    return np.asarray(values, np.float32)
+
+
+def run(column, name, args):
+    """The outputs by name of one call on copies of args; float64 in the reference column. Inputs must stay as they are."""
+    spec = kernels.SPECS[name]
+    arrays = args[:len(spec.arrays)]
+    wide = column == "reference"
+    given = [a.astype(np.float64) if wide and a.dtype == np.float32 else a.copy() for a in arrays]
+    before = [a.tobytes() for a in given]
+    kernels.function(column, name)(*given, *args[len(arrays):])
+    for array, value, old in zip(spec.arrays, given, before, strict=True):
+        assert array.output or value.tobytes() == old, f"{column} {name} changed its input {array.name} {value.shape}"
+    return {array.name: value for array, value in zip(spec.arrays, given, strict=True) if array.output}
+
+
+def assert_same(name, shape, integers=True, seed=0):
+    """The cpu column gives the reference's numbers, rounded once (-0 and +0 are alike)."""
+    args = build(name, shape, seed, integers)
+    exact = run("reference", name, args)
+    for output, value in run("cpu", name, args).items():
+        right = value == exact[output].astype(value.dtype)
+        assert right.all(), (f"{name} {shape}: {np.count_nonzero(~right)} of {value.size} values of {output} are wrong, first "
+                             f"{np.argwhere(~right)[0]}: {value[~right][0]} instead of {exact[output][~right][0]}")
+
+
+CONVOLUTIONS = [
+    windows(1, 1, 1, 1, N=1, C=1, K=1),
+    windows(5, 7, 3, 2, (1, 1), 1, 0, 2, 1, N=2, C=3, K=17),
+    windows(6, 4, 2, 3, (2, 1), 0, 2, 0, 1, N=3, C=17, K=16),
+    windows(7, 9, 3, 3, (2, 3), 1, 1, 1, 1, N=2, C=16, K=33),
+    windows(3, 16, 1, 2, (1, 1), 0, 0, 0, 0, N=1, C=2, K=6),
+    windows(4, 3, 1, 1, (3, 2), 2, 1, 0, 2, N=2, C=5, K=10),
+    windows(2, 3, 5, 4, (1, 2), 3, 2, 2, 3, N=1, C=33, K=3),
+]
+POOLS = [
+    windows(1, 1, 1, 1, N=1, C=1),
+    windows(5, 6, 2, 3, (1, 2), 1, 1, 0, 2, N=2, C=15),
+    windows(7, 4, 3, 2, (2, 2), 0, 0, 2, 1, N=1, C=16),
+    windows(6, 9, 2, 2, (3, 3), 1, 0, 0, 1, N=3, C=17),
+    windows(3, 3, 3, 3, (1, 1), 2, 2, 2, 2, N=1, C=33),
+]
+PLAIN = [
+    {"N": 1, "H": 1, "W": 1, "C": 1, "K": 1, "E": 1},
+    {"N": 2, "H": 3, "W": 5, "C": 15, "K": 17, "E": 15},
+    {"N": 3, "H": 2, "W": 2, "C": 16, "K": 16, "E": 16},
+    {"N": 15, "H": 5, "W": 3, "C": 33, "K": 10, "E": 5},
+    {"N": 17, "H": 4, "W": 8, "C": 3, "K": 33, "E": 7},
+]
+
+
+def few_shapes(name):
+    """A handful of shapes of a kernel, with tails of all kinds: for tests that are about something else than shapes."""
+    return (POOLS if "size_h" in kernels.SPECS[name].integers else CONVOLUTIONS) if kernels.SPECS[name].windows else PLAIN
