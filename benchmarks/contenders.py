@@ -30,7 +30,7 @@ NETS = {
     "vgg-small": (mc.nets.vgg_small, (32, 32, 3), 128),
 }
 CLASSES = 10
-LR, MOMENTUM = 0.01, 0.9
+LR, MOMENTUM = 0.001, 0.9           # with more, noise as input makes the losses rise, and rounding rise with them
 BATCHES, WARM_STEPS = 4, 3
 
 

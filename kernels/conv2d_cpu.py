@@ -113,6 +113,7 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
     N, P, Q, K = dy.shape
     H, W, C = dx.shape[1:]
     R, S = w.shape[:2]
+    stride_h, stride_w = min(stride_h, R) if P == 1 else stride_h, min(stride_w, S) if Q == 1 else stride_w    # fewer phases
     top, left = (R - 1) // stride_h, (S - 1) // stride_w                        # rows of zeros that make p >= 0
     rows = top + max(P, (H - 1 + pad_top) // stride_h + 1)
     cols = left + max(Q, (W - 1 + pad_left) // stride_w + 1)

@@ -4,8 +4,8 @@
     @linked(types)     compiled once, reached by other kernels through its address (one micro-kernel, many callers)
     @cpu_kernel        a public kernel: compiled at the first call, kept in the cache, validated at every call
 
-What a call costs: Numba's dispatcher compares the types of the arguments (C code), the compiled entry compares shapes,
-ranges and memory (some nanoseconds, generated from table.py), then the body runs. Whatever does not pass goes to the
+What a call costs: a glance at the Python types, Numba's dispatcher compares its own (C code), the compiled entry compares
+shapes, ranges and memory (some nanoseconds, generated from table.py), then the body runs. Whatever does not pass goes to the
 Python validator, which either makes it usable (a view is copied) or raises with all the numbers.
 """
 import inspect
@@ -23,6 +23,7 @@ from .table import PAD_LIMIT, SPECS, Spec, integer_range, validate
 # never reassoc: sums keep their order, so that every machine gives the same bits.
 OPTIONS = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
+_NUMBERS = frozenset((int, float))
 _lock = threading.RLock()           # one compilation at a time
 _seconds = 0.0
 
@@ -103,6 +104,18 @@ else:
     call = _call_address
 
 
+def _plain(args, arrays):
+    """Whether Numba's dispatcher sees the arguments, the first of which are arrays, as what they are.
+
+    It takes a MaskedArray for an array, and an array of swapped bytes for a native one once it has met a misaligned one:
+    its fingerprint of an array knows neither.
+    """
+    for a in args[:arrays]:
+        if type(a) is not np.ndarray or not a.dtype.isnative:
+            return False
+    return _NUMBERS.issuperset(map(type, args[arrays:]))
+
+
 class Kernel:
     """A public kernel of the cpu column; see the module's docstring for what happens in a call.
 
@@ -124,11 +137,11 @@ class Kernel:
     def __call__(self, *args, **named):
         if named:
             args = self.__signature__.bind(*args, **named).args
-        if self.dispatcher is not None:
+        if self.dispatcher is not None and _plain(args, len(self.spec.arrays)):
             try:
                 if self.dispatcher(*args, *self.addresses):
                     return
-            except _NoMatch:
+            except (_NoMatch, OverflowError):               # OverflowError: an int of more than 64 bits
                 pass
         self._checked_call(args)
 
@@ -166,11 +179,13 @@ cpu_kernel = Kernel
 def _overlap(a, b):
     """Whether two C-contiguous arrays share memory."""
     p, q = a.ctypes.data, b.ctypes.data
-    return p < q + b.size * b.itemsize and q < p + a.size * a.itemsize
+    return a.size > 0 and b.size > 0 and p < q + b.size * b.itemsize and q < p + a.size * a.itemsize
 
 
 def _windows_fit(extent, outputs, window, stride, pad, limit):
-    """The condition of table._check_windows for one axis."""
+    """The condition of table._check_windows for one axis; the first line keeps the product below 2^63."""
+    if outputs - 1 > (extent + 2 * PAD_LIMIT) // stride:
+        return False
     after = (outputs - 1) * stride + window - pad - extent
     return -stride < after <= limit and pad <= limit
 
@@ -187,6 +202,7 @@ def _conditions(spec: Spec) -> list[str]:
                 extent = f"{array.name}.shape[{axis}]"
                 tests += [f"{extent} == {bound[letter]}"] if letter in bound else [f"{extent} > 0"] if letter != "N" else []
                 bound.setdefault(letter, extent)
+    tests += [f"{a.name}.size == 0 or {a.name}.ctypes.data % {a.name}.itemsize == 0" for a in spec.arrays]
     for name in spec.integers:
         low, high = integer_range(name)
         tests.append(f"{low} <= {name} <= {high}")

@@ -26,7 +26,7 @@ def softmax_cross_entropy_forward(x, labels, weights, loss, label_smoothing):
         log_total = splat(row_sum_of_exp(x, i, K, largest))
         log_total = log(log_total)
         smooth = splat(0.0)
-        if label_smoothing > 0:
+        if label_smoothing != 0:
             for k in range(0, K, LANES):
                 surprise = where(below(K - k), log_total - (load_tail(x, i + k, K - k) - largest), 0.0)
                 smooth = fma(load_tail(weights, k, K - k), surprise, smooth)

@@ -54,9 +54,7 @@ class Checkpoint:
     best: dict[str, np.ndarray] | None
 
 
-def save(
-    path, description: dict, recipe: Recipe, progress: Progress, fingerprint: str, state: dict, best: dict | None
-) -> None:
+def save(path, description: dict, recipe: Recipe, progress: Progress, fingerprint: str, state: dict, best: dict | None) -> None:
     """Write a checkpoint; the arguments are those of Checkpoint, and `description` that of model_file.describe."""
     document = {
         **model_file.head("checkpoint"),
@@ -87,9 +85,7 @@ def load(path, layers=()) -> Checkpoint:
         raise DataError(f"{where}: best weights and their record do not belong together")
     if best:
         model_file.fill(net, best, where)
-    model_file.fill(
-        net, {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}, where
-    )
+    model_file.fill(net, {name: array for name, array in state.items() if name.startswith(("params/", "state/"))}, where)
     return Checkpoint(net, recipe, progress, fingerprint, state, best or None)
 
 
@@ -102,9 +98,7 @@ def check_same_net(net: Sequential, saved: Sequential, where) -> None:
     pairs = zip_longest(theirs["layers"], ours["layers"])
     for number, (there, here) in enumerate(pairs, 1):
         if there != here:
-            raise DataError(
-                f"{where}: made with another net: layer {number} is {_layer(there)} there, {_layer(here)} here"
-            )
+            raise DataError(f"{where}: made with another net: layer {number} is {_layer(there)} there, {_layer(here)} here")
 
 
 def _layer(spec) -> str:
@@ -119,9 +113,7 @@ def _progress(value, where: str) -> Progress:
     counts = {name: fields.take(name, int, lambda n: n >= 0, "0 or more") for name in ("epoch", "step", "images")}
     sums = {name: fields.take(name, NUMBER) for name in ("loss_sum", "seconds")}
     first_loss = fields.take("first_loss", (*NUMBER, type(None)))
-    history = fields.take(
-        "history", list, lambda rows: len(rows) == counts["epoch"], f"a list of {counts['epoch']} rows"
-    )
+    history = fields.take("history", list, lambda rows: len(rows) == counts["epoch"], f"a list of {counts['epoch']} rows")
     for row in history:
         _check_row(row, where)
     best = fields.take("best", (dict, type(None)))

@@ -171,9 +171,7 @@ class Sheet:
             f"   calibration error {self.calibration_error:.3f}"
         )
         if pairs := self.most_confused():
-            lines.append(
-                "most confused: " + ", ".join(f"{label} -> {answer} {count}" for label, answer, count in pairs)
-            )
+            lines.append("most confused: " + ", ".join(f"{label} -> {answer} {count}" for label, answer, count in pairs))
         return "\n".join(lines)
 
 

@@ -54,10 +54,7 @@ def memory() -> dict[str, int]:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             lines = dict(line.split(":", 1) for line in file)
-        return {
-            name: int(lines[key].split()[0]) * 1024
-            for name, key in (("total", "MemTotal"), ("available", "MemAvailable"))
-        }
+        return {name: int(lines[key].split()[0]) * 1024 for name, key in (("total", "MemTotal"), ("available", "MemAvailable"))}
     except (OSError, KeyError, ValueError):
         return {}
 

@@ -70,9 +70,7 @@ def evaluate(net: Sequential, data: Dataset, part: str = "test", run: Run | None
             opening = run_folder.record_opening(run.folder, sheet.accuracy, sheet.n, net.weights_sha256())
             return replace(sheet, opening=opening)
         except OSError as error:
-            warnings.warn(
-                f"this opening of the test part is not on record: {run.folder}: {error.strerror}", stacklevel=2
-            )
+            warnings.warn(f"this opening of the test part is not on record: {run.folder}: {error.strerror}", stacklevel=2)
     return sheet
 
 
@@ -87,9 +85,7 @@ def load_described(description: dict, where, source=None) -> Dataset:
     if not isinstance(source, str):
         raise DataError(f"{where}: run.json does not say where the data are; name them")
     size, split = told.get("size"), told.get("split")
-    data = load(
-        source, size=tuple(size) if isinstance(size, list) else size, **({"split": tuple(split)} if split else {})
-    )
+    data = load(source, size=tuple(size) if isinstance(size, list) else size, **({"split": tuple(split)} if split else {}))
     check_fingerprint(data, told.get("fingerprint"), where)
     return data
 

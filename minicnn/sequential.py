@@ -77,17 +77,17 @@ class Sequential:
 
     def forward(self, x, train: bool = False, rng: Keys | None = None) -> tuple[np.ndarray, Any]:
         """y (N, *output_shape), and the caches for `backward`. rng: the keys of Dropout, needed with train=True."""
-        return self.engine.forward(self._batch(x, self.input_shape, "x"), train, rng)
+        return self.engine.forward(self.as_batch(x, self.input_shape, "x"), train, rng)
 
     def backward(self, dy, caches) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
         """dx (N, *input_shape), and grads: grads[i]["w"] belongs to layers[i].params["w"]."""
-        return self.engine.backward(self._batch(dy, self.output_shape, "dy"), caches)
+        return self.engine.backward(self.as_batch(dy, self.output_shape, "dy"), caches)
 
     def predict(self, x) -> np.ndarray:
         """Probabilities (N, classes) for prepared images x (N, *input_shape). Softmax is applied exactly once."""
         if len(self.output_shape) != 1:
             raise ValueError(f"predict needs a net that ends in (N,classes), not in {batch_text(self.output_shape)}")
-        x = self._batch(x, self.input_shape, "x")
+        x = self.as_batch(x, self.input_shape, "x")
         y = np.empty((len(x), *self.output_shape), self.dtype)
         for start in range(0, len(x), PREDICT_BATCH):
             part = slice(start, start + PREDICT_BATCH)
@@ -152,7 +152,7 @@ class Sequential:
     def _leaves(self) -> list[Layer]:
         return [layer for layer in self.all_layers() if not layer.children]
 
-    def _batch(self, values, shape: tuple[int, ...], name: str) -> np.ndarray:
+    def as_batch(self, values, shape: tuple[int, ...], name: str) -> np.ndarray:
         """Real numbers as a C-contiguous batch of the net's dtype."""
         if isinstance(values, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array, and a net knows no missing values; fill them: {name}.filled(0)")

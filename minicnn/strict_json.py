@@ -14,9 +14,7 @@ from .errors import DataError
 def parse(data: bytes, what: str):
     """The value in `data`; raises DataError that begins with `what`."""
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates cannot be encoded
     except RecursionError:
         raise DataError(f"{what}: nested too deeply") from None

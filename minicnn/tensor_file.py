@@ -118,9 +118,7 @@ def _open(path) -> int:
         os.close(handle)
         if stat.S_ISREG(info.st_mode):
             raise DataError(f"{path}: {info.st_size / 1e9:.1f} GB is more than a model file may have")
-        raise DataError(
-            f"{path}: {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}, not a model file"
-        )
+        raise DataError(f"{path}: {'a folder' if stat.S_ISDIR(info.st_mode) else 'not a regular file'}, not a model file")
     return handle
 
 
@@ -179,11 +177,7 @@ def _good_shape(shape) -> bool:
 
 
 def _good_offsets(offsets) -> bool:
-    return (
-        len(offsets) == 2
-        and all(type(at) is int and at >= 0 for at in offsets)
-        and all(a <= b for a, b in pairwise(offsets))
-    )
+    return len(offsets) == 2 and all(type(at) is int and at >= 0 for at in offsets) and all(a <= b for a, b in pairwise(offsets))
 
 
 def _check_sum(blob: bytes, header_length: int, document: dict, path) -> None:

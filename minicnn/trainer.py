@@ -38,16 +38,18 @@ class Trainer:
         self._held: list = []                   # gradients of the calls since the last update
         self.slots = {key: self.optimizer.slots(param) for key, param in self._params().items()}
 
-    def step(self, x, labels, samples=None, epoch: int = 0) -> float:
+    def step(self, x, labels, samples=None, epoch: int | None = None) -> float:
         """One batch: x (N, *input_shape), labels as the loss wants them; returns the batch's mean loss, before the update.
 
-        samples: (N,) the images' indices in their data set, which with the epoch key dropout's masks; 0 .. N-1 by default.
+        samples, epoch: (N,) the images' indices in their data set, and the pass over it; both key dropout's masks. By
+        default 0 .. N-1 and the number of calls so far, so that each call draws masks of its own.
         Raises Diverged, with weights, state and slots as they were (running statistics of batch norm excepted).
         """
-        x = self.net._batch(x, self.net.input_shape, "x")
+        x = self.net.as_batch(x, self.net.input_shape, "x")
         labels = np.asarray(labels)
         if len(x) == 0 or len(x) != len(labels):
             raise ValueError(f"a step needs as many labels as images and at least one: got {len(x)} images, {len(labels)} labels")
+        epoch = self.step_count * self.accumulate + len(self._held) if epoch is None else epoch
         samples = np.arange(len(x)) if samples is None else np.asarray(samples, np.int64)
         losses, grads = self.engine.step(x, labels, self.loss, Keys(self.seed, epoch, samples), self.net.logit_layers)
         loss = float(losses.sum(dtype=np.float64) / self.loss.denominator(labels, x.dtype))

@@ -99,6 +99,7 @@ def _check_fit(net: Sequential, data: Dataset) -> None:
     if net.input_shape != data.shape:
         raise DataError(f"the net takes images {net.input_shape}, the data have {data.shape}")
     if net.output_shape != (len(data.classes),):
-        raise DataError(f"the net gives {'x'.join(map(str, net.output_shape))} outputs, the data have {len(data.classes)} classes")
+        outputs = "x".join(map(str, net.output_shape))
+        raise DataError(f"the net gives {outputs} outputs, the data have {len(data.classes)} classes")
     if not len(data.train):
         raise DataError(f"{data.name}: the train part is empty")

@@ -61,9 +61,7 @@ class TrainingLoop:
     def restore(self, saved: Checkpoint) -> None:
         """Stand where a checkpoint was written. Raises DataError when it is of another trainer."""
         if saved.progress.step > self.steps:
-            raise DataError(
-                f"{self.folder.path}: the checkpoint is at step {saved.progress.step} of an epoch of {self.steps}"
-            )
+            raise DataError(f"{self.folder.path}: the checkpoint is at step {saved.progress.step} of an epoch of {self.steps}")
         try:
             self.trainer.load_state(saved.state)
         except (KeyError, ValueError) as error:
@@ -224,9 +222,7 @@ class TrainingLoop:
                 self._best_weights,
             )
             if self._model_is_old:
-                model_file.write(
-                    path / run_folder.MODEL, description, self._best_weights, _origin_of(self.progress.best)
-                )
+                model_file.write(path / run_folder.MODEL, description, self._best_weights, _origin_of(self.progress.best))
                 self._model_is_old = False
             if self.progress.history:
                 self.folder.write_log(self.progress.history)
@@ -244,13 +240,9 @@ class TrainingLoop:
         self._save(must=True)
         if progress.best is None:
             model_file.save(self.net, path / run_folder.MODEL, None)
-        where = f"after epoch {progress.epoch}" + (
-            f" and {progress.step} of {self.steps} steps" if progress.step else ""
-        )
+        where = f"after epoch {progress.epoch}" + (f" and {progress.step} of {self.steps} steps" if progress.step else "")
         kept = f"best (epoch {progress.best['epoch']}) is" if progress.best else "the weights so far are"
-        command = " ".join(
-            ["minicnn train", *([self._record.source] if self._record.source else []), "--resume", str(path)]
-        )
+        command = " ".join(["minicnn train", *([self._record.source] if self._record.source else []), "--resume", str(path)])
         raise Interrupted(f"stopped {where}; {kept} in {path / run_folder.MODEL}; go on: {command}", path)
 
     def _finish(self) -> Run:
@@ -259,9 +251,7 @@ class TrainingLoop:
         if self.progress.best is None:
             model_file.save(self.net, self.folder.path / run_folder.MODEL, None)
         document, progress = self._record.write("finished"), self.progress
-        return Run(
-            self.folder.path, document, progress.history, progress.best, document["result"]["weights_sha256"], self.data
-        )
+        return Run(self.folder.path, document, progress.history, progress.best, document["result"]["weights_sha256"], self.data)
 
     def _warn(self, text: str) -> None:
         for callback in self.callbacks:

@@ -26,9 +26,7 @@ def load(path: str) -> ModuleType:
     try:
         code = compile(source, str(path), "exec")
     except (SyntaxError, ValueError) as error:
-        raise DataError(
-            f"{path}, line {getattr(error, 'lineno', None) or '?'}: {getattr(error, 'msg', error)}"
-        ) from None
+        raise DataError(f"{path}, line {getattr(error, 'lineno', None) or '?'}: {getattr(error, 'msg', error)}") from None
     with blame(path):
         exec(code, module.__dict__)
     return module
@@ -62,9 +60,7 @@ def blame(path: str | None):
     except MinicnnError:
         raise
     except Exception as error:
-        line = next(
-            (frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename == path), 0
-        )
+        line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename == path), 0)
         if path is None or not line:
             raise
         raise DataError(f"{path}, line {line}: {type(error).__name__}: {error}") from error

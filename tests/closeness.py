@@ -30,8 +30,9 @@ def assert_close(y, exact, terms, c, what=""):
         measure = np.where(right, -1, np.where(np.isnan(measure) | special, np.inf, measure))
         worst = np.unravel_index(np.argmax(measure), y.shape)
         bound = np.broadcast_to(c, y.shape)[worst]
-        raise AssertionError(f"{what}: {np.count_nonzero(~right)} of {y.size} values too far off, worst at {tuple(map(int, worst))}: {y[worst]!r} "
-                             f"instead of {exact[worst]!r}, an error of {measure[worst]:.1f} eps terms where {bound:.1f} are allowed")
+        raise AssertionError(
+            f"{what}: {np.count_nonzero(~right)} of {y.size} values too far off, worst at {tuple(map(int, worst))}: {y[worst]!r} "
+            f"instead of {exact[worst]!r}, an error of {measure[worst]:.1f} eps terms where {bound:.1f} are allowed")
 
 
 def measured(y, exact, terms):

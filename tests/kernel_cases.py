@@ -3,6 +3,8 @@
 A shape is a dict of extents by axis letter and of integers by name: {"N": 2, "H": 5, ..., "stride_h": 2, "pad_top": 1}.
 Arrays with any axes (`*`) get (N, E). Outputs are poisoned: NaN in floats, 0xCB in bytes.
 """
+import itertools
+
 import numpy as np
 
 from minicnn import kernels
@@ -20,6 +22,12 @@ ROUNDED = {         # kernels that round more than once, even on integers
     "sigmoid_forward", "tanh_forward", "gelu_forward", "gelu_backward", "softmax_forward", "softmax_cross_entropy_forward",
     "softmax_cross_entropy_backward", "adam_update", "adamw_update",
 }
+
+
+def is_exact(name, shape):
+    """Whether a kernel rounds at most once on integers of this shape: a share of a gradient is a power of two, or rounded."""
+    parts = {"avgpool2d_backward": shape.get("R", 1) * shape.get("S", 1), "mean_squared_error_backward": shape.get("K", 1)}.get(name, 1)
+    return name not in ROUNDED and parts & (parts - 1) == 0
 
 
 def windows(H, W, R, S, stride=(1, 1), top=0, left=0, bottom=0, right=0, **extents):
@@ -43,7 +51,8 @@ def build(name, shape, seed=0, integers=True):
 
 def _values(array, extents, shape, rng, integers):
     if array.output and not array.updated:
-        return np.full(extents, POISON if array.dtype == "uint8" else np.nan, np.float32 if array.dtype == "float" else array.dtype)
+        poison, dtype = (POISON, np.uint8) if array.dtype == "uint8" else (np.nan, np.float32)
+        return np.full(extents, poison, dtype)
     if array.name == "labels":
         return rng.integers(0, shape["K"], extents)
     if array.name == "samples":
@@ -80,6 +89,22 @@ def assert_same(name, shape, integers=True, seed=0):
         right = value == exact[output].astype(value.dtype)
         assert right.all(), (f"{name} {shape}: {np.count_nonzero(~right)} of {value.size} values of {output} are wrong, first "
                              f"{np.argwhere(~right)[0]}: {value[~right][0]} instead of {exact[output][~right][0]}")
+
+
+WINDOWS = list(itertools.product((1, 2, 5, 8), (1, 3, 6, 7), (1, 2, 3), (1, 2, 5), (1, 2, 3), (1, 3)))
+SIDES = list(itertools.product((0, 1, 2), (0, 1), (0, 2), (0, 1, 2)))
+
+
+def window_grid(pool):
+    """1,410 shapes: inputs x filters x strides; the four pads and the channels go through their values beside."""
+    channels = itertools.cycle([1, 3, 15, 16, 17, 2, 33, 5])
+    for i, (h, w, r, s, down, across) in enumerate(WINDOWS):
+        for top, left, bottom, right in (SIDES[i % len(SIDES)], SIDES[(7 * i + 3) % len(SIDES)]):
+            if pool:
+                top, left, bottom, right = min(top, r - 1), min(left, s - 1), min(bottom, r - 1), min(right, s - 1)
+            if h + top + bottom >= r and w + left + right >= s:
+                extents = {"N": 1 + i % 3, "C": next(channels), "K": next(channels)}
+                yield windows(h, w, r, s, (down, across), top, left, bottom, right, **extents)
 
 
 CONVOLUTIONS = [

@@ -16,9 +16,7 @@ def split(blob: bytes) -> tuple[dict, bytes]:
 
 def join(header, data: bytes, sign: bool = True) -> bytes:
     """A file of a header (a dict, or its raw bytes) and data, with the right checksum when `sign`."""
-    raw = (
-        header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    )
+    raw = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     raw += b" " * (-len(raw) % 8)
     return resign(len(raw).to_bytes(8, "little") + raw + data) if sign else len(raw).to_bytes(8, "little") + raw + data
 

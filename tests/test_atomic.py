@@ -92,9 +92,7 @@ def traced(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["signal=SIGKILL", "error=ENOSPC", "error=EIO"])
-@pytest.mark.parametrize(
-    "call, nth", [("openat", 1), ("write", 1), ("write", 2), ("fsync", 1), ("/^rename", 1), ("fsync", 2)]
-)
+@pytest.mark.parametrize("call, nth", [("openat", 1), ("write", 1), ("write", 2), ("fsync", 1), ("/^rename", 1), ("fsync", 2)])
 def test_every_fault_leaves_old_or_new(traced, fault, call, nth):
     done, log, path = traced("-e", f"trace={call}", "-e", f"inject={call}:{fault}:when={nth}")
     content = path.read_bytes()

@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
-from closeness import assert_close, measured
+from closeness import SMALLEST, assert_close, measured
 from kernel_bounds import RULES, bound
 from kernel_cases import build, few_shapes, run, windows
 
@@ -104,11 +104,19 @@ def test_logits_near_and_far_apart(name, spread):
     assert_within_bound(name, args)
 
 
+LINE = np.concatenate([np.linspace(-87, 100, 5001), np.linspace(-4, 4, 5001), np.geomspace(1e-38, 1e38, 777),
+                       -np.geomspace(1e-38, 80, 777)]).astype(np.float32)[None]
+FAR_LEFT = -np.geomspace(87.4, 3e38, 999).astype(np.float32)[None]
+
+
 @pytest.mark.parametrize("name", ["sigmoid_forward", "tanh_forward", "gelu_forward", "gelu_backward"])
 def test_activations_over_the_whole_line(name):
-    lines = [np.linspace(-100, 100, 5001), np.linspace(-4, 4, 5001), np.geomspace(1e-38, 1e38, 777), -np.geomspace(1e-38, 1e38, 777)]
-    x = np.concatenate(lines).astype(np.float32)[None]
-    spec = kernels.SPECS[name]
-    args = [x if a.name == "x" else np.full_like(x, np.nan if a.output else 1.5) for a in spec.arrays]
-    with np.errstate(over="ignore"):
-        assert_within_bound(name, args)
+    for x in (LINE, FAR_LEFT) if name != "sigmoid_forward" else (LINE,):
+        args = [x if a.name == "x" else np.full_like(x, np.nan if a.output else 1.5) for a in kernels.SPECS[name].arrays]
+        with np.errstate(over="ignore", invalid="ignore"):
+            assert_within_bound(name, args)
+
+
+def test_sigmoid_below_the_normal_numbers_is_one_of_them_or_zero():
+    y = run("cpu", "sigmoid_forward", [FAR_LEFT, np.full_like(FAR_LEFT, np.nan)])["y"]
+    assert ((0 <= y) & (y < SMALLEST)).all()

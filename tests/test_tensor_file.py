@@ -58,9 +58,7 @@ def test_round_trip(tmp_path, blob):
 
 
 def test_same_content_same_bytes(tmp_path, blob):
-    tensor_file.write(
-        tmp_path / "a", dict(reversed(TENSORS.items())), {"format": 1, "note": 'é \u202e "sha256":"' + "0" * 64}
-    )
+    tensor_file.write(tmp_path / "a", dict(reversed(TENSORS.items())), {"format": 1, "note": 'é \u202e "sha256":"' + "0" * 64})
     assert (tmp_path / "a").read_bytes() == blob
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 
 import click
@@ -58,9 +59,7 @@ def show_version(ctx, _, wanted):
 
 
 @click.group(cls=Verbs, subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version."
-)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version.")
 def app():
     """Convolutional networks, from scratch, on NumPy and Numba.
 
@@ -71,15 +70,22 @@ def app():
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns its exit code (the list is in errors.py)."""
     screen.prepare_streams()
+    with warnings.catch_warnings():
+        warnings.showwarning = screen.warning
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        with app.make_context("minicnn", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with app.make_context("minicnn", arguments) as context:
             code = app.invoke(context)
         screen.flush()
         return code or 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        screen.error_text(error.format_message())
+        screen.help_on_stderr(error.format_message())
+        screen.error("no verb given")
         return 2
     except BrokenPipeError:  # help that was piped into a program that has left
         screen.discard(sys.stdout)
@@ -110,9 +116,7 @@ def fail(error: BaseException) -> int:
         case _:
             where = _write_bug(error)
             message, code = f"this is a bug in minicnn: {type(error).__name__}: {error}", BUG
-            hint = (
-                f"The traceback is in {where}; please report it." if where else "MINICNN_DEBUG=1 shows the traceback."
-            )
+            hint = f"The traceback is in {where}; please report it." if where else "MINICNN_DEBUG=1 shows the traceback."
     screen.error(message)
     if hint:
         screen.hint(hint)

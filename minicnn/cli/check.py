@@ -72,9 +72,7 @@ def _own(kind, path: str):
         with blame(path):
             return kind.__name__, kind(), MAP, 1000
     except TypeError as problem:
-        raise DataError(
-            f"{path}: {kind.__name__}() cannot be made without arguments: {problem}; give them defaults"
-        ) from None
+        raise DataError(f"{path}: {kind.__name__}() cannot be made without arguments: {problem}; give them defaults") from None
 
 
 def _built_in(name: str | None):

@@ -38,9 +38,7 @@ def common(function):
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, messages on stderr.")
     @click.option("--quiet", is_flag=True, help="Print the answer and errors only.")
     @click.option("--threads", type=click.IntRange(min=1), help="Threads to use; default: all usable cores.")
-    @click.option(
-        "--seed", type=click.IntRange(0, SEED_LIMIT - 1), default=0, show_default=True, help="Seed of all randomness."
-    )
+    @click.option("--seed", type=click.IntRange(0, SEED_LIMIT - 1), default=0, show_default=True, help="Seed of all randomness.")
     @functools.wraps(function)
     def with_common(*args, as_json, quiet, threads, seed, **kwargs):
         screen = Screen(as_json, quiet)
@@ -71,12 +69,7 @@ class Split(click.ParamType):
             shares = tuple(float(part) for part in str(value).split(","))
         except ValueError:
             shares = ()
-        if (
-            len(shares) != 3
-            or not all(0 <= share <= 100 for share in shares)
-            or abs(sum(shares) - 100) > 1e-9
-            or shares[0] <= 0
-        ):
+        if len(shares) != 3 or not all(0 <= share <= 100 for share in shares) or abs(sum(shares) - 100) > 1e-9 or shares[0] <= 0:
             self.fail(
                 f"'{value}' must be three percentages of train, val and test that add up to 100, like 80,10,10",
                 param,
@@ -99,15 +92,11 @@ def read_config(ctx, _, path):
         raise click.UsageError(f"--config {path}: {error.strerror}", ctx) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--config {path}: {error}", ctx) from None
-    names = {
-        opt[2:]: parameter.name for parameter in ctx.command.params for opt in parameter.opts if opt.startswith("--")
-    }
+    names = {opt[2:]: parameter.name for parameter in ctx.command.params for opt in parameter.opts if opt.startswith("--")}
     for key, value in values.items():
         if key not in names or key in ("config", "help"):
             near = difflib.get_close_matches(key, names, 1)
-            raise click.UsageError(
-                f"--config {path}: no option '{key}'." + (f" Did you mean '{near[0]}'?" if near else ""), ctx
-            )
+            raise click.UsageError(f"--config {path}: no option '{key}'." + (f" Did you mean '{near[0]}'?" if near else ""), ctx)
         if not isinstance(value, str | int | float | bool):
             raise click.UsageError(f"--config {path}: '{key}' must be a text or a number", ctx)
     ctx.default_map = {names[key]: value for key, value in values.items()}

@@ -38,11 +38,7 @@ def command(shared: Common, run, images, net):
         shared.screen.warn(note)
     shared.screen.result(rows)
     if failed:
-        error(
-            f"{failed} of {len(images)} images could not be read"
-            if len(images) > 1
-            else f"{images[0]}: {rows[0]['error']}"
-        )
+        error(f"{failed} of {len(images)} images could not be read" if len(images) > 1 else f"{images[0]}: {rows[0]['error']}")
         return DataError.exit_code
     return 0
 

@@ -62,7 +62,12 @@ def hint(text: str) -> None:
         _print(f"minicnn: hint: {printable(line)}", sys.stderr)
 
 
-def error_text(text: str) -> None:
+def warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """`minicnn: warning: ...` on stderr; stands in for warnings.showwarning."""
+    _print(f"minicnn: warning: {printable(message)}", sys.stderr)
+
+
+def help_on_stderr(text: str) -> None:
     """Several lines on stderr: the help of a command that was called without arguments."""
     _print(text, sys.stderr)
 

@@ -9,9 +9,14 @@ import click
 from ..errors import EnvironmentProblem, UsageError
 from .options import Common, Verb, common, read_config
 
-LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
-SMALL, EPOCHS_SMALL, EPOCHS = 5000, 60, 10  # fewer training images than SMALL: more epochs, which are short then
+# Defaults, found by trying on digits (tiny, 8 seeds: 98.6 % of the test part on average), photos of hand signs (vgg) and
+# Fashion-MNIST (lenet). Plain SGD at 0.1 stalls vgg, whose head is wide; tiny, which ends in an average, wants more.
+LR = {"sgd": 0.02, "adam": 1e-3, "adamw": 1e-3}
+LR_TINY = {"sgd": 0.2, "adam": 0.02, "adamw": 0.02}
+EPOCHS, EPOCHS_SMALL, EPOCHS_SMALL_TINY = 10, 20, 60
+SMALL = 5000  # training images; below, epochs are short, and more of them are needed
 WEIGHT_DECAY = 5e-4
+LABEL_SMOOTHING = 0.1
 FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed")  # cannot change when a run is resumed
 
 
@@ -36,6 +41,8 @@ def command(context, shared: Common, data, resume, **options):
     """Train a classifier on DATA: a folder with one folder per class, IDX files, an .npz file, digits or shapes."""
     from .train_screen import TrainScreen
 
+    if options["lr"] is not None and not 0 < options["lr"] < math.inf:
+        raise UsageError(f"--lr {options['lr']:g} must be a number above 0")
     if resume is not None:
         for name in FIXED:
             if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
@@ -54,6 +61,7 @@ def command(context, shared: Common, data, resume, **options):
 def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, size, split, out, name, stop_after):
     from ..data import load
     from ..data.split import shares
+    from ..losses import SoftmaxCrossEntropy
     from ..schedules import Cosine
     from ..training import fit
     from ..user_file import blame
@@ -61,14 +69,17 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
     if data is None:
         raise UsageError("train needs DATA: a folder, a file, or digits")
     shares_of_parts = shares(split) if split else (80.0, 10.0, 10.0)
-    step = _optimizer(optimizer, lr)
     loaded = load(data, size=size, split=shares_of_parts)
     built, net_name = _net(net, loaded, shared)
+    defaults = LR_TINY if net_name == "tiny" else LR
+    step = _optimizer(optimizer, defaults[optimizer] if lr is None else lr)
     _check_memory(built, batch)
     screen.begin(loaded, built, net_name)
     source = os.path.abspath(data) if os.path.lexists(data) else data
     origin = {"net": {"name": net_name}, "data": {"source": source, "size": size, "split": list(shares_of_parts)}}
-    epochs = epochs or (EPOCHS_SMALL if len(loaded.train) < SMALL else EPOCHS)
+    if epochs is None:
+        small = EPOCHS_SMALL_TINY if net_name == "tiny" else EPOCHS_SMALL
+        epochs = small if len(loaded.train) < SMALL else EPOCHS
     with blame(net if _is_file(net) else None):
         return fit(
             built,
@@ -77,6 +88,7 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
             batch,
             step,
             Cosine(warmup=1),
+            SoftmaxCrossEntropy(label_smoothing=LABEL_SMOOTHING),
             callbacks=[screen],
             out=out,
             name=name,
@@ -97,24 +109,17 @@ def _go_on(shared: Common, screen, data, path, net, epochs, stop_after):
     own = []
     if net is not None:
         if not _is_file(net):
-            raise UsageError(
-                f"--net {net} cannot change when a run is resumed; only FILE.py may be given, for its layers"
-            )
+            raise UsageError(f"--net {net} cannot change when a run is resumed; only FILE.py may be given, for its layers")
         own = user_file.layer_classes(user_file.load(net))
     loaded = load_described(described, path, data)
     screen.resumed(loaded, path)
     with user_file.blame(net):
-        return resume(
-            path, loaded, epochs=epochs, stop_after=stop_after, callbacks=[screen], threads=shared.threads, layers=own
-        )
+        return resume(path, loaded, epochs=epochs, stop_after=stop_after, callbacks=[screen], threads=shared.threads, layers=own)
 
 
-def _optimizer(name: str, lr: float | None):
+def _optimizer(name: str, lr: float):
     from .. import optim
 
-    lr = LR[name] if lr is None else lr
-    if not 0 < lr < math.inf:
-        raise UsageError(f"--lr {lr:g} must be a number above 0")
     if name == "sgd":
         return optim.SGD(lr, momentum=0.9, weight_decay=WEIGHT_DECAY)
     return optim.Adam(lr) if name == "adam" else optim.AdamW(lr)
@@ -155,6 +160,5 @@ def _check_memory(net, batch: int) -> None:
     if need > there:
         size = "x".join(map(str, net.input_shape[:2]))
         raise EnvironmentProblem(
-            f"batch {batch} at {size} needs about {need / 1e6:.0f} MB, {there / 1e6:.0f} MB are free; "
-            "try a smaller --batch"
+            f"batch {batch} at {size} needs about {need / 1e6:.0f} MB, {there / 1e6:.0f} MB are free; try a smaller --batch"
         )

@@ -40,7 +40,7 @@ class TrainScreen(Callback):
         self.started = time.monotonic()
         if self.screen.on_terminal():
             self.bar = make_bar()
-            self.task = self.bar.add_task("compiling kernels", total=loop.steps)
+            self.task = self.bar.add_task("compiling kernels", total=loop.steps, eta="-")
             self.bar.start()
 
     def on_step(self, loop) -> None:
@@ -106,9 +106,7 @@ class TrainScreen(Callback):
         size = f"{peak_memory() / 1e6:.0f} MB"
         epochs = f"{loop.recipe.epochs} epochs" if loop.recipe.epochs > 1 else "1 epoch"
         self.screen.note(f"forecast: {epochs} in about {left}, {size}      Ctrl-C stops and keeps the best")
-        self.screen.note(
-            f"{'epoch':>5} {'loss':>8}  {'val loss':>8}  {'val acc':>7}  {'lr':>8}  {'time':>10}  {'eta':>10}"
-        )
+        self.screen.note(f"{'epoch':>5} {'loss':>8}  {'val loss':>8}  {'val acc':>7}  {'lr':>8}  {'time':>10}  {'eta':>10}")
 
     def _seconds_left(self, loop) -> float:
         """By the speed so far; an image of the validation part costs about a third of one that is trained on."""
