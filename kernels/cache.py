@@ -47,17 +47,19 @@ def _key() -> str:
 @functools.cache
 def cache_folder() -> Path | None:
     """The folder in use, made and tested; None, after one warning, where there is no usable one."""
-    folder = cache_root() / "kernels" / _key()
+    place = "no home folder"
     try:
+        place = cache_root()
+        folder = place / "kernels" / _key()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()
         if hasattr(os, "geteuid") and (state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
             raise PermissionError("others can write to it")
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"probe")
-    except (OSError, RuntimeError) as reason:       # RuntimeError: no home folder
+    except (OSError, RuntimeError) as reason:       # RuntimeError: Path.home finds none
         what = getattr(reason, "strerror", None) or reason
-        warnings.warn(f"compiled kernels are not kept: {cache_root()}: {what}", stacklevel=2)
+        warnings.warn(f"compiled kernels are not kept: {place}: {what}", stacklevel=2)
         return None
     return folder
 

@@ -33,9 +33,15 @@ class Run:
         Raises UsageError (no run folder), DataError (a damaged run.json).
         """
         description = run_folder.read_run_json(folder)
-        result = description.get("result") or {}
+        result = description.get("result")
+        result = result if isinstance(result, dict) else {}
         best, digest, history = result.get("best"), result.get("weights_sha256", ""), result.get("history", [])
         return cls(Path(folder), description, history, best, digest)
+
+    @property
+    def source(self) -> str | None:
+        """What the user named as data; None where run.json does not tell."""
+        return _told(self.description).get("source")
 
     def net(self, layers=(), threads: int | None = None) -> Sequential:
         """The net with the best weights. layers: classes of own layers."""
@@ -79,15 +85,20 @@ def load_described(description: dict, where, source=None) -> Dataset:
 
     Raises DataError when run.json does not say where they are, or when they have changed.
     """
-    told = description.get("data")
-    told = told if isinstance(told, dict) else {}
-    source = source or told.get("source")
+    told = _told(description)
+    source, size, split = source or told.get("source"), told.get("size"), told.get("split")
     if not isinstance(source, str):
         raise DataError(f"{where}: run.json does not say where the data are; name them")
-    size, split = told.get("size"), told.get("split")
-    data = load(source, size=tuple(size) if isinstance(size, list) else size, **({"split": tuple(split)} if split else {}))
+    if not isinstance(size, int | None) or not isinstance(split, list | None):
+        raise DataError(f"{where}: run.json has no usable size and split of the data")
+    data = load(source, size=size, **({"split": split} if split else {}))
     check_fingerprint(data, told.get("fingerprint"), where)
     return data
+
+
+def _told(description: dict) -> dict:
+    told = description.get("data")
+    return told if isinstance(told, dict) else {}
 
 
 def check_fingerprint(data: Dataset, fingerprint, where) -> None:

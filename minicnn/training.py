@@ -30,7 +30,7 @@ def fit(
 ) -> Run:
     """Train `net` on data.train, watch it on data.val, and keep everything in a new folder under `out`.
 
-    optimizer: SGD(0.1, momentum=0.9) by default.  schedule: Constant().  loss: SoftmaxCrossEntropy().  callbacks:
+    optimizer: SGD(0.02, momentum=0.9) by default.  schedule: Constant().  loss: SoftmaxCrossEntropy().  callbacks:
     functions of an epoch's row, or Callback objects.  name: of the run folder.  seed: of the order of images and of
     dropout.  stop_after: end after so many epochs without a better validation loss.  origin: for run.json, {"net":
     name, "data": {"source": ..., ...}}.

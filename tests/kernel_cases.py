@@ -4,6 +4,7 @@ A shape is a dict of extents by axis letter and of integers by name: {"N": 2, "H
 Arrays with any axes (`*`) get (N, E). Outputs are poisoned: NaN in floats, 0xCB in bytes.
 """
 import itertools
+import math
 
 import numpy as np
 
@@ -26,7 +27,8 @@ ROUNDED = {         # kernels that round more than once, even on integers
 
 def is_exact(name, shape):
     """Whether a kernel rounds at most once on integers of this shape: a share of a gradient is a power of two, or rounded."""
-    parts = {"avgpool2d_backward": shape.get("R", 1) * shape.get("S", 1), "mean_squared_error_backward": shape.get("K", 1)}.get(name, 1)
+    letters = {"avgpool2d_backward": "RS", "mean_squared_error_backward": "K"}.get(name, "")
+    parts = math.prod(shape[letter] for letter in letters)
     return name not in ROUNDED and parts & (parts - 1) == 0
 
 

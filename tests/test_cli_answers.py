@@ -104,7 +104,7 @@ def test_evaluate_changed_data(place):
     told["data"]["source"] = None
     (place / "runs" / "moved" / "run.json").write_text(json.dumps(told))
     fails(run("evaluate", "runs/moved", at=place), 3, "does not say where the data are")
-    for broken in ("[]", "{", '{"data": 3}', "\xff"):
+    for broken in ("[]", "{", '{"data": 3}', '{"data": {"source": "shots", "size": "x"}, "result": 3}', "\xff"):
         (place / "runs" / "moved" / "run.json").write_text(broken, "latin-1")
         fails(run("evaluate", "runs/moved", at=place), 3, "run.json")
 

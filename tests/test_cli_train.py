@@ -181,3 +181,10 @@ def test_diverged(tmp_path):
 
 def test_a_batch_that_cannot_fit(tmp_path):
     fails(run("train", "shapes", "--net", "vgg", "--batch", 10**9, at=tmp_path), 4, "try a smaller --batch")
+
+
+def test_stopped_early(tmp_path):
+    result = run("train", "digits", "--epochs", 9, "--lr", 1e-12, "--stop-after", 1, at=tmp_path)
+    rows = (tmp_path / "runs" / "001-tiny-digits" / "log.jsonl").read_text().splitlines()
+    assert result.code == 0 and len(rows) < 9
+    assert "stopped early: 1 epoch(s) without a better validation loss" in result.out

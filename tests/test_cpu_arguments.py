@@ -42,6 +42,10 @@ def with_argument(name, argument, change):
     return args[:place] + [change(args[place])] + args[place + 1:]
 
 
+def with_number(name, number, value):
+    return with_argument(name, number, lambda good: value)
+
+
 WRONG_TYPES = [
     lambda a: a.astype(np.float64), lambda a: a.astype(np.float16), lambda a: a.astype(np.int32), lambda a: a.astype(bool),
     lambda a: a.astype(np.complex64), lambda a: a.astype(object), lambda a: a.astype("S4"), lambda a: np.zeros(a.shape, "f4,f4"),
@@ -66,7 +70,8 @@ def test_the_error_names_the_cure():
 
 @pytest.mark.parametrize("name, argument", every_array())
 def test_shapes_that_do_not_fit_are_a_value_error(name, argument):
-    for change in (lambda a: a[..., :-1].copy(), lambda a: np.repeat(a, 2, axis=-1), lambda a: a[None], lambda a: a.reshape(-1)[:0]):
+    for change in (lambda a: a[..., :-1].copy(), lambda a: np.repeat(a, 2, axis=-1), lambda a: a[None],
+                   lambda a: a.reshape(-1)[:0]):
         refused(name, with_argument(name, argument, change), ValueError, name)
 
 
@@ -85,17 +90,17 @@ FAR = [-1, -2**31, -2**63, -2**64, 2**63, 2**64, 2**70]
 @pytest.mark.parametrize("name, number", [(name, n) for name, spec in kernels.SPECS.items() for n in spec.integers])
 def test_integers(name, number):
     for value in WHOLE:
-        refused(name, with_argument(name, number, lambda _, value=value: value), TypeError, f"{name}: {number} must be an integer")
+        refused(name, with_number(name, number, value), TypeError, f"{name}: {number} must be an integer")
     for value in FAR + ([] if number.startswith(("pad", "seed", "stream", "epoch")) else [0]):
-        refused(name, with_argument(name, number, lambda _, value=value: value), ValueError, f"{name}: {number} must lie in")
+        refused(name, with_number(name, number, value), ValueError, f"{name}: {number} must lie in")
 
 
 @pytest.mark.parametrize("name, number", [(name, n) for name, spec in kernels.SPECS.items() for n in spec.floats])
 def test_floats(name, number):
     for value in (True, "1", None, np.array(1.0), 1j, [1.0]):
-        refused(name, with_argument(name, number, lambda _, value=value: value), TypeError, f"{name}: {number} must be a real number")
+        refused(name, with_number(name, number, value), TypeError, f"{name}: {number} must be a real number")
     for value in (-0.1, 1.0, 2.0, float("nan"), -float("inf")) if number == "rate" else ():
-        refused(name, with_argument(name, number, lambda _, value=value: value), ValueError, f"{name}: rate must lie in")
+        refused(name, with_number(name, number, value), ValueError, f"{name}: rate must lie in")
 
 
 @pytest.mark.parametrize("name, shape", [

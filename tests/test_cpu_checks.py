@@ -13,7 +13,8 @@ from minicnn import kernels
 from minicnn.kernels import jit
 from minicnn.kernels.table import validate
 
-FAR = [-2**63, -2**31, -1, 0, 1, 2, 3, 255, 256, 4095, 4096, 4097, 2**31 - 1, 2**31, 2**32, 2**32 + 1, 2**53, 2**53 + 1, 2**62, 2**62 + 1, 2**63 - 1]
+FAR = [-2**63, -2**31, -1, 0, 1, 2, 3, 255, 256, 4095, 4096, 4097, *(2**n + d for n in (31, 32, 53, 62) for d in (-1, 0, 1)),
+       2**63 - 1]
 RATES = [-0.1, 0.0, 0.5, 1 - 2**-53, 1.0, 1.5, float("nan"), float("inf")]
 POOL = np.zeros(1 << 16, np.int64)          # all arrays are carved out of it
 CALLS = 400
@@ -67,7 +68,8 @@ class Call:
         elif what == 3 and self.numbers:
             name = rng.choice(list(self.numbers))
             near = [self.numbers[name] + d for d in (-1, 1, 2)]
-            self.numbers[name] = float(rng.choice(RATES)) if name in spec.floats else int(rng.choice(near if rng.random() < 0.5 else FAR))
+            kind, values = (float, RATES) if name in spec.floats else (int, near if rng.random() < 0.5 else FAR)
+            self.numbers[name] = kind(rng.choice(values))
         elif what == 4:                                                     # somewhere else in the pool
             j = rng.integers(len(self.places))
             self.places[i] = max(0, self.places[j] + int(rng.choice([-8, -4, 0, 4, 8, 64, 4 * int(np.prod(self.extents[j]))])))

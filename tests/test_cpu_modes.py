@@ -49,11 +49,13 @@ def test_mode(mode, tmp_path):
 
 def test_the_modes_are_what_they_say(tmp_path):
     """Each variable reaches the kernels: else the runs above would all be the same."""
-    code = ("from minicnn import kernels; kernels.function('cpu', 'dense_forward'); from minicnn.kernels import cache, contract_cpu, simd; "
-            "import numba; c = numba.config; print(c.DISABLE_JIT, c.BOUNDSCHECK, contract_cpu.ROWS, simd.load.__module__, cache._key())")
+    code = ("from numba import config\n"
+            "from minicnn.kernels import cache, contract_cpu, simd\n"
+            "print(config.DISABLE_JIT, config.BOUNDSCHECK, contract_cpu.ROWS, simd.load.__module__, cache._key())\n")
     said = {}
     for mode, (environment, _) in MODES.items():
-        done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, cwd=tmp_path, capture_output=True,
+                              text=True)
         said[mode] = done.stdout.split()
     assert said["without the compiler"][0] == "1" and said["without the compiler"][3] == "minicnn.kernels.simd_python"
     assert said["with bounds checks"][1] == "1"
@@ -67,7 +69,8 @@ def test_a_wrong_answer_in_a_mode_is_seen(tmp_path):
     wrong = ("import numpy as np, mode_grid\n"
              "mode_grid.poison_empty_arrays()\n"
              "from minicnn import kernels\n"
-             "kernels.function('cpu', 'relu_forward').body = lambda x, y: np.copyto(y, np.empty(x.shape, np.float32) + np.maximum(x, 0))\n"
+             "def body(x, y): y[...] = np.maximum(x, 0) + np.empty(x.shape, np.float32)\n"
+             "kernels.function('cpu', 'relu_forward').body = body\n"
              "mode_grid.main(['relu_forward'])\n")
     done = subprocess.run([sys.executable, "-c", wrong], cwd=tmp_path, capture_output=True, text=True,
                           env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parent)})

@@ -32,7 +32,8 @@ def planted(name, shape, argument, value, seed):
 
 
 @pytest.mark.parametrize("name, argument", [
-    (name, a.name) for name, spec in kernels.SPECS.items() for a in spec.arrays if a.dtype == "float" and (a.updated or not a.output)])
+    (name, a.name) for name, spec in kernels.SPECS.items() for a in spec.arrays
+    if a.dtype == "float" and (a.updated or not a.output)])
 def test_the_same_kind_of_result_as_the_reference(name, argument):
     met = set()
     for shape in few_shapes(name)[1:4]:
@@ -43,7 +44,8 @@ def test_the_same_kind_of_result_as_the_reference(name, argument):
             for output, result in run("cpu", name, args).items():
                 met |= set(kind(result).ravel().tolist())
                 if output not in LEFT_OPEN.get((name, argument), ()):
-                    assert np.array_equal(kind(result), kind(exact[output])), f"{name} {shape}: {output} with {value} in {argument}"
+                    what = f"{name} {shape}: {output} with {value} in {argument}"
+                    assert np.array_equal(kind(result), kind(exact[output])), what
     assert (1 in met) == ((name, argument) not in PASSED_OVER)
 
 

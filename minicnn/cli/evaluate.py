@@ -39,5 +39,4 @@ def command(shared: Common, run, data, on, net):
 
 
 def _is_its_own(data: str, run) -> bool:
-    source = (run.description.get("data") or {}).get("source")
-    return data == source or (os.path.lexists(data) and os.path.abspath(data) == source)
+    return data == run.source or (os.path.lexists(data) and os.path.abspath(data) == run.source)

@@ -74,7 +74,9 @@ class TrainScreen(Callback):
     def end(self, run) -> None:
         """The outcome, in words or as JSON."""
         screen, result, best = self.screen, run.description["result"], run.best or {}
-        accuracy = best.get("val_accuracy")
+        accuracy, recipe = best.get("val_accuracy"), run.description["recipe"]
+        if len(run.history) < recipe["epochs"]:
+            screen.note(f"stopped early: {recipe['stop_after']} epoch(s) without a better validation loss")
         if accuracy is not None:
             n, counts = len(run.data.val), [int((run.data.val.labels == k).sum()) for k in range(len(run.data.classes))]
             low, high = wilson(round(accuracy * n), n)
@@ -99,8 +101,7 @@ class TrainScreen(Callback):
 
     def _forecast(self, loop) -> None:
         self.forecast_is_due = False
-        compiled = loop.seconds_compile
-        kernels = f"kernels {'compiled' if compiled > COMPILED else 'ready'} in {compiled:.1f} s"
+        kernels = kernel_text(loop.seconds_compile)
         self.screen.note(f"cpu: {loop.trainer.engine.threads} threads, {kernels}")
         left = duration(self._seconds_left(loop))
         size = f"{peak_memory() / 1e6:.0f} MB"
@@ -116,6 +117,15 @@ class TrainScreen(Callback):
 
     def _eta(self, loop) -> str:
         return duration(self._seconds_left(loop)) if loop.images_per_second else "-"
+
+
+def kernel_text(seconds: float) -> str:
+    """How long the kernels took, and whether the next run will be spared that."""
+    if seconds < COMPILED:
+        return f"kernels ready in {seconds:.1f} s"
+    from ..kernels.cache import cache_folder
+
+    return f"kernels compiled in {seconds:.1f} s" + (" and kept for next time" if cache_folder() else "")
 
 
 def make_bar():
