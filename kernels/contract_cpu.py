@@ -24,7 +24,7 @@ multiply-adds over t, u, v in order: how the tiles are cut never changes a bit.
 from llvmlite import binding
 from numba import config, types
 
-from .jit import helper, linked
+from .jit import inlined, linked
 from .simd import LANES, row_steps, tile_fma, tile_load, tile_store, tile_zeros
 
 WIDE = not config.CPU_NAME and binding.get_host_cpu_features().get("avx512f", False)
@@ -33,7 +33,7 @@ PANEL = LANES * VECTORS
 
 
 def _tile(m, nv):
-    @helper
+    @inlined
     def tile(a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail):
         sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction
         acc = tile_load(tile_zeros(m, nv), start, istart, step_start, tail)
@@ -56,7 +56,7 @@ def _chooser(nv):
     lines = [f"def choose(height, {names}):"] + [f"    if height == {m}: tile{m}({names})" for m in range(1, ROWS + 1)]
     scope = {"__name__": __name__} | {f"tile{m}": _tile(m, nv) for m in range(1, ROWS + 1)}
     exec("\n".join(lines), scope)
-    return helper(scope["choose"])
+    return inlined(scope["choose"])
 
 
 _NARROW = _chooser(1)

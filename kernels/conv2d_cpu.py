@@ -2,7 +2,7 @@
 
     y[n, p, q, k]  = b[k] + sum over r, s, c of x[n, p * stride_h + r - pad_top, q * stride_w + s - pad_left, c] * w[r, s, c, k]
     dw[r, s, c, k] =        sum over n, p, q of x[n, p * stride_h + r - pad_top, q * stride_w + s - pad_left, c] * dy[n, p, q, k]
-    dx[n, h, w, c] =        sum over r, s, k of dy[n, p, q, k] * w[r, s, c, k]   where p * stride_h + r - pad_top = h, q alike
+    dx                      in two ways, in conv2d_input_cpu.py
 
 Padding is made real: images are copied, a few at a time, into a scratch with a border of zeros, and the contraction
 (contract_cpu.py) never meets an edge. For fixed r, the taps (s, c) of a pixel are one run of memory, so a filter row is a
@@ -11,46 +11,12 @@ single reduction however few channels there are. Filters are packed in panels of
 import numpy as np
 
 from .contract_cpu import PANEL
+from .conv2d_input_cpu import gather, scatter, scatter_is_cheaper
+from .frame_cpu import SCRATCH, copy_run, pad_images
 from .jit import call, cpu_kernel, helper
-from .simd import LANES, load, load_tail, splat, store, store_tail
+from .simd import LANES, load_tail, splat, store_tail
 
-SCRATCH = 1 << 18           # floats of padded images made at a time: 1 MiB, about half of a core's second-level cache
 CHAIN = 1 << 10             # products summed in one run of the weight gradient before they join the total
-
-
-@helper
-def copy_run(a, i, b, j, count):
-    """b[j : j + count] = a[i : i + count]."""
-    for e in range(0, count - LANES + 1, LANES):
-        store(b, j + e, load(a, i + e))
-    done = count - count % LANES
-    store_tail(b, j + done, load_tail(a, i + done, count - done), count - done)
-
-
-@helper
-def zero_run(b, j, count):
-    for e in range(0, count - LANES + 1, LANES):
-        store(b, j + e, splat(0.0))
-    done = count - count % LANES
-    store_tail(b, j + done, splat(0.0), count - done)
-
-
-@helper
-def pad_images(x, first, images, top, left, scratch):
-    """scratch[i, h + top, w + left] = x[first + i, h, w], zeros around; what lies beyond the scratch is left out."""
-    H, W, C = x.shape[1:]
-    rows, cols = scratch.shape[1:3]
-    left = min(left, cols)                  # a stride may step over the whole image, and over part of its border
-    copied = min(W, cols - left)
-    for i in range(images):
-        for row in range(rows):
-            j, h = (i * rows + row) * cols * C, row - top
-            if 0 <= h < H:
-                zero_run(scratch, j, left * C)
-                copy_run(x, ((first + i) * H + h) * W * C, scratch, j + left * C, copied * C)
-                zero_run(scratch, j + (left + copied) * C, (cols - left - copied) * C)
-            else:
-                zero_run(scratch, j, cols * C)
 
 
 @helper
@@ -62,21 +28,6 @@ def pack(w):
         for tap in range(taps):
             copy_run(w, tap * K + panel * PANEL, packed, (panel * taps + tap) * PANEL, min(PANEL, K - panel * PANEL))
     return packed
-
-
-@helper
-def pack_transposed(w, first_r, step_r, taps_r, first_s, step_s, taps_s, packed):
-    """Every step-th tap of w, last tap first, its channels swapped: panels (ceil(C / PANEL), taps_r, taps_s, K, PANEL)."""
-    S, C, K = w.shape[1:]
-    for panel in range((C + PANEL - 1) // PANEL):
-        width = min(PANEL, C - panel * PANEL)
-        for r in range(taps_r):
-            for s in range(taps_s):
-                row, col = first_r + (taps_r - 1 - r) * step_r, first_s + (taps_s - 1 - s) * step_s
-                j = ((panel * taps_r + r) * taps_s + s) * K * PANEL
-                for c in range(width):
-                    for k in range(K):
-                        packed[j + k * PANEL + c] = w[row, col, panel * PANEL + c, k]
 
 
 @cpu_kernel
@@ -106,45 +57,11 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
 
 @cpu_kernel
 def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
-    """dx: a stride-1 convolution of dy with the flipped filter, one for each phase (h mod stride_h, w mod stride_w).
-
-    The rows h of one phase meet the taps r = r0, r0 + stride_h, ... only, at p = (h + pad_top - r) / stride_h.
-    """
-    N, P, Q, K = dy.shape
-    H, W, C = dx.shape[1:]
-    R, S = w.shape[:2]
-    stride_h, stride_w = min(stride_h, R) if P == 1 else stride_h, min(stride_w, S) if Q == 1 else stride_w    # fewer phases
-    top, left = (R - 1) // stride_h, (S - 1) // stride_w                        # rows of zeros that make p >= 0
-    rows = top + max(P, (H - 1 + pad_top) // stride_h + 1)
-    cols = left + max(Q, (W - 1 + pad_left) // stride_w + 1)
-    images = max(1, SCRATCH // (rows * cols * K))
-    scratch = np.empty((min(N, images), rows, cols, K), np.float32)
-    padded, out, zeros = scratch.reshape(scratch.size), dx.reshape(dx.size), np.zeros(PANEL, np.float32)
-    panels = (C + PANEL - 1) // PANEL * PANEL
-    packed, place = np.empty(R * S * K * panels, np.float32), 0
-    for phase in range(stride_h * stride_w):                                    # pack the filter of each phase once
-        r0, s0 = phase // stride_w, phase % stride_w
-        taps_r, taps_s = max(0, (R - r0 + stride_h - 1) // stride_h), max(0, (S - s0 + stride_w - 1) // stride_w)
-        pack_transposed(w, r0, stride_h, taps_r, s0, stride_w, taps_s, packed[place:])
-        place += taps_r * taps_s * K * panels
-    for first in range(0, N, images):
-        count, place = min(images, N - first), 0
-        pad_images(dy, first, count, top, left, scratch)
-        for r0 in range(stride_h):
-            for s0 in range(stride_w):
-                taps_r, taps_s = max(0, (R - r0 + stride_h - 1) // stride_h), max(0, (S - s0 + stride_w - 1) // stride_w)
-                h0, w0 = (r0 - pad_top) % stride_h, (s0 - pad_left) % stride_w  # the first row and column of the phase
-                p0 = (h0 + pad_top - r0) // stride_h - (taps_r - 1) + top       # where its first window starts
-                q0 = (w0 + pad_left - s0) // stride_w - (taps_s - 1) + left
-                if h0 < H and w0 < W:
-                    call(contract, padded, packed[place:], zeros, out[((first * H + h0) * W + w0) * C:], (
-                        count, (H - h0 + stride_h - 1) // stride_h, (W - w0 + stride_w - 1) // stride_w, C,
-                        1, taps_r, taps_s * K,
-                        rows * cols * K, cols * K, K,
-                        0, cols * K, 1, 0, taps_s * K * PANEL, PANEL, taps_r * taps_s * K * PANEL,
-                        0, 0, 0, 0,
-                        H * W * C, stride_h * W * C, stride_w * C, (p0 * cols + q0) * K))
-                place += taps_r * taps_s * K * panels
+    """dx by whichever way needs fewer vector instructions; see conv2d_input_cpu.py."""
+    if scatter_is_cheaper(dy.shape, w.shape, dx.shape, stride_h, stride_w):
+        scatter(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract)
+    else:
+        gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract)
 
 
 @cpu_kernel

@@ -10,7 +10,8 @@ wrong, leads outside dx.
 """
 import numpy as np
 
-from .conv2d_cpu import sum_rows, zero_run
+from .conv2d_cpu import sum_rows
+from .frame_cpu import zero_run
 from .jit import cpu_kernel, helper
 from .simd import (
     LANES,
@@ -66,7 +67,9 @@ def maxpool2d_backward(dy, argmax, dx, size_h, size_w, stride_h, stride_w, pad_t
     """Each window's gradient goes to the tap that won."""
     N, P, Q, C = dy.shape
     H, W = dx.shape[1:3]
-    zero_run(dx, 0, dx.size)
+    overlap = stride_h < size_h or stride_w < size_w
+    if overlap or P * stride_h < H + pad_top or Q * stride_w < W + pad_left or stride_h > size_h or stride_w > size_w:
+        zero_run(dx, 0, dx.size)                # else the windows write every element, and only once
     for n in range(N):
         for p in range(P):
             h = p * stride_h - pad_top
@@ -81,7 +84,9 @@ def maxpool2d_backward(dy, argmax, dx, size_h, size_w, stride_h, stride_w, pad_t
                         for s in range(s0, s1):
                             j = ((n * H + h + r) * W + w + s) * C + c
                             share = where(equal(tap, splat_int(r * size_w + s)), gradient, 0.0)
-                            store_tail(dx, j, load_tail(dx, j, lanes) + share, lanes)
+                            if overlap:
+                                share = share + load_tail(dx, j, lanes)
+                            store_tail(dx, j, share, lanes)
 
 
 @cpu_kernel

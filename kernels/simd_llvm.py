@@ -13,7 +13,7 @@ __all__ = [
 ]
 LANES = 16
 _F32, _I1, _I8, I32, I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-VECTOR, _MASK, _INTS, _BYTES, _LONGS = (ir.VectorType(t, LANES) for t in (_F32, _I1, I32, _I8, I64))
+VECTOR, _MASK, _INTS, _BYTES = (ir.VectorType(t, LANES) for t in (_F32, _I1, I32, _I8))
 
 
 class Lanes(types.Type):
@@ -59,8 +59,10 @@ def pointer_to(context, builder, array_type, array, index):
 
 
 def below_mask(builder, n):
-    """Mask of the lanes 0 .. n-1."""
-    return builder.icmp_signed("<", ir.Constant(_LONGS, list(range(LANES))), spread(builder, n))
+    """Mask of the lanes 0 .. n-1; n is brought to at most LANES first, so that one comparison of 32-bit lanes is enough."""
+    most = ir.Constant(I64, LANES)
+    n = builder.trunc(builder.select(builder.icmp_signed("<", n, most), n, most), I32)
+    return builder.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), spread(builder, n))
 
 
 def call_named(builder, name, result, arguments):

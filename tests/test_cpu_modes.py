@@ -18,7 +18,7 @@ from minicnn import kernels
 
 CONTRACTIONS = [name for name in kernels.KERNELS if name.startswith(("conv2d", "dense"))]
 MODES = {
-    "without the compiler": ({"NUMBA_DISABLE_JIT": "1"}, ["--poison", *kernels.KERNELS]),
+    "without the compiler": ({"NUMBA_DISABLE_JIT": "1"}, ["--python", *kernels.KERNELS]),
     "with bounds checks": ({"NUMBA_BOUNDSCHECK": "1"}, [
         "conv2d_backward_input", "dense_backward_weight", "maxpool2d_backward", "global_avgpool2d_forward", "dropout_forward",
         "softmax_cross_entropy_forward", "softmax_cross_entropy_backward", "batchnorm_forward"]),
@@ -42,7 +42,7 @@ def test_mode(mode, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     answer = json.loads(done.stdout)
     names = [name for name in arguments if not name.startswith("--")]
-    assert list(answer["bits"]) == names and answer["calls"] >= 5 * len(names)
+    assert list(answer["bits"]) == names and answer["calls"] >= (5 * len(names) if names == arguments else 900)
     for name in set(names) & set(CONTRACTIONS):
         assert answer["bits"][name] == check(name)[1], f"{name} {mode}: other bits"
 

@@ -1,15 +1,13 @@
 """Kernels with a planted fault of one element die on guarded arrays: the proof that test_cpu_memory.py can fail.
 
-A family's cpu module is run once more with some words of its vocabulary replaced by faulty ones (a load of one lane too
-many, a contraction of one row too many), and each faulty kernel must die in the child. The same module with nothing
-replaced must not.
+A family's cpu modules are imported once more with a word of their vocabulary replaced by a faulty one (a load of one lane
+too many, a contraction of one row too many), and the faulty kernel must die in the child. With nothing replaced it must not.
 """
 import importlib
 import itertools
 import sys
 import types
 from dataclasses import replace
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -78,6 +76,7 @@ def one_term_more(contract, a, b, start, out, numbers):
     jit.call(contract, a, b, start, out, numbers[:6] + (numbers[6] + 1,) + numbers[7:])
 
 
+PACKAGE = "minicnn.kernels."
 FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in its place
     ("activation", "relu_backward", "simd", "load_tail", load_one_more),
     ("activation", "relu_backward", "simd", "load_tail", load_one_before),
@@ -104,15 +103,21 @@ FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in
 CONTROLS = {family: (kernel, "simd", "LANES", simd.LANES) for family, kernel, *_ in reversed(FAULTS)}     # nothing replaced
 
 
-def run_again(monkeypatch, module, **replaced):
-    """A module of minicnn.kernels, run once more; replaced: modules that its imports find in the place of the real ones."""
-    name = f"minicnn.kernels.{module}"
-    again = types.ModuleType(name)
-    again.__package__, again.__file__ = "minicnn.kernels", importlib.import_module(name).__file__
+def imported_again(monkeypatch, module, kept=("contract_cpu",), **stand_ins):
+    """A cpu module and all those below it, imported once more over stand-ins for some modules; `kept` ones stay as they are."""
+    for name in kernels.KERNELS:
+        kernels.function("cpu", name)           # all real modules are there, so that they can be put back
+    real = {name: m for name, m in sys.modules.items() if name.startswith(PACKAGE) and isinstance(m, types.ModuleType)}
     with monkeypatch.context() as patch:
-        for short, stand_in in replaced.items():
-            patch.setitem(sys.modules, f"minicnn.kernels.{short}", stand_in)
-        exec(compile(Path(again.__file__).read_text("utf-8"), again.__file__, "exec"), again.__dict__)
+        for name in real:
+            short = name.removeprefix(PACKAGE)
+            if short in stand_ins:
+                patch.setitem(sys.modules, name, stand_ins[short])
+            elif short.endswith(("_cpu", "_math")) and short not in kept:
+                patch.delitem(sys.modules, name)
+        again = importlib.import_module(PACKAGE + module)
+    for name, original in real.items():
+        setattr(kernels, name.removeprefix(PACKAGE), original)
     return again
 
 
@@ -146,22 +151,30 @@ def off_the_disk(monkeypatch):
     monkeypatch.setattr(jit, "KernelCache", lambda name: NullCache())
 
 
+@pytest.fixture
+def planted(monkeypatch):
+    """planted(kernel, module, word, stand_in): the kernel built upon a copy of a module where one word is replaced."""
+    def plant(name, module, word, stand_in):
+        again = imported_again(monkeypatch, kernels.COLUMNS["cpu"][name], **{module: with_fault(module, word, stand_in)})
+        assert getattr(again, name) is not kernels.function("cpu", name)
+        return getattr(again, name)
+    return plant
+
+
 def test_every_family_has_a_planted_fault():
     assert {family for family, *_ in FAULTS} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("family", CONTROLS)
-def test_without_a_fault_nothing_dies(monkeypatch, family):
-    name, module, word, stand_in = CONTROLS[family]
-    again = run_again(monkeypatch, f"{family}_cpu", **{module: with_fault(module, word, stand_in)})
-    assert not deaths_on_guarded_arrays(name, getattr(again, name))
+def test_without_a_fault_nothing_dies(planted, family):
+    name, *nothing = CONTROLS[family]
+    assert not deaths_on_guarded_arrays(name, planted(name, *nothing))
 
 
 @pytest.mark.parametrize("family, name, module, word, stand_in", FAULTS)
-def test_a_fault_of_one_element_is_a_death(monkeypatch, family, name, module, word, stand_in):
-    again = run_again(monkeypatch, f"{family}_cpu", **{module: with_fault(module, word, stand_in)})
+def test_a_fault_of_one_element_is_a_death(planted, family, name, module, word, stand_in):
     side = "start" if stand_in is load_one_before else "end"
-    assert (side, "SIGSEGV") in deaths_on_guarded_arrays(name, getattr(again, name))
+    assert (side, "SIGSEGV") in deaths_on_guarded_arrays(name, planted(name, module, word, stand_in))
 
 
 @pytest.mark.parametrize("word, stand_in", [
@@ -171,32 +184,26 @@ def test_a_tile_one_column_too_wide_is_a_death(monkeypatch, word, stand_in):
     """The contraction with faulty tiles (the small ones of AVX2, which compile faster) under a dense layer."""
     monkeypatch.setitem(jit.LINKED, "contract", None)                   # put back at the end
     monkeypatch.setattr(numba.config, "CPU_NAME", "generic")
-    contract = run_again(monkeypatch, "contract_cpu", simd=with_fault("simd", word, stand_in))
-    dense = run_again(monkeypatch, "dense_cpu", contract_cpu=contract)
+    dense = imported_again(monkeypatch, "dense_cpu", kept=(), simd=with_fault("simd", word, stand_in))
     assert ("end", "SIGSEGV") in deaths_on_guarded_arrays("dense_forward", dense.dense_forward)
 
 
-def test_a_label_that_nobody_checks_is_a_death(monkeypatch):
-    """The compiled check without its loop over the labels: a label of K reads past the last row."""
-    entry = jit._entry
-
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_label_that_nobody_checks_is_a_death(monkeypatch, planted, checked):
+    """The compiled check with and without its loop over the labels: a label of K reads past the last row."""
     def without_labels(spec, body, links):
         arrays = tuple(replace(a, name="unchecked" if a.name == "labels" else a.name) for a in spec.arrays)
         return entry(replace(spec, arrays=arrays), body, links)
 
-    name = "softmax_cross_entropy_forward"
+    entry, name = jit._entry, "softmax_cross_entropy_forward"
     args = build(name, {"N": 2, "K": 16})
     args[1][-1] = 16
-    results = {}
-    for patched in (True, False):
-        with monkeypatch.context() as patch:
-            patch.setattr(jit, "_entry", without_labels if patched else entry)
-            kernel = run_again(monkeypatch, "loss_cpu").__dict__[name]
-            kernel._prepare(args[:4])
+    monkeypatch.setattr(jit, "_entry", entry if checked else without_labels)
+    kernel = planted(name, "simd", "LANES", simd.LANES)
+    kernel._prepare(args[:4])
 
-        def call(case, kernel=kernel):
-            guarded = [Guarded(v, "end") for v in args[:4]]
-            with pytest.raises(ValueError, match="labels lie in"):
-                kernel(*(g.array for g in guarded), 0.0)
-        results[patched] = [what for _, what in deaths([0], call)]
-    assert results == {True: ["SIGSEGV"], False: []}
+    def call(case):
+        guarded = [Guarded(v, "end") for v in args[:4]]
+        with pytest.raises(ValueError, match="labels lie in"):
+            kernel(*(g.array for g in guarded), 0.0)
+    assert [what for _, what in deaths([0], call)] == ([] if checked else ["SIGSEGV"])

@@ -11,7 +11,8 @@ import pytest
 import small_runs
 from small_runs import EPOCHS, NAME, in_child, make_net, outcome, save_every_step, start
 
-from minicnn import atomic, training
+from minicnn import atomic, training, training_loop
+from minicnn import random as philox
 from minicnn.callbacks import Callback
 from minicnn.errors import Busy, DataError, UsageError
 from minicnn.optim import SGD, Adam, AdamW
@@ -224,11 +225,13 @@ def test_lock(tmp_path, data):
             training.resume(tmp_path / NAME, data, epochs=2, callbacks=[Stall()])
         finally:
             os._exit(1)
-    assert os.read(ready, 1) == b"x"
-    with pytest.raises(Busy, match=f"in use by process {pid}"):
-        training.resume(tmp_path / NAME, data, epochs=2)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    try:
+        assert os.read(ready, 1) == b"x"
+        with pytest.raises(Busy, match=f"in use by process {pid}"):
+            training.resume(tmp_path / NAME, data, epochs=2)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     assert len(training.resume(tmp_path / NAME, data, epochs=2).history) == 2
 
 
@@ -237,7 +240,18 @@ def test_thread_count_does_not_matter(tmp_path, data, whole):
     assert outcome(tmp_path / NAME) == whole
 
 
-def test_batches_follow_the_seed(tmp_path, data, whole):
+def test_batches_follow_seed_and_epoch(tmp_path, data, monkeypatch):
+    """Each epoch goes once through its permutation; a step is told which images it gets, and in which epoch."""
+    real, seen = training_loop.Trainer.step, []
+
+    def step(self, x, labels, samples, epoch):
+        assert np.array_equal(x, data.train.images[samples]) and np.array_equal(labels, data.train.labels[samples])
+        seen.append((epoch, samples.tolist()))
+        return real(self, x, labels, samples=samples, epoch=epoch)
+
+    monkeypatch.setattr(training_loop.Trainer, "step", step)
     start(tmp_path, data, seed=6)
-    assert outcome(tmp_path / NAME)["weights_sha256"] != whole["weights_sha256"]
-    assert np.isfinite([row["loss"] for row in outcome(tmp_path / NAME)["history"]]).all()
+    assert [len(samples) for _, samples in seen] == [32, 32, 32, len(data.train) - 96] * EPOCHS
+    for epoch in range(EPOCHS):
+        order = sum((samples for number, samples in seen if number == epoch), [])
+        assert order == philox.permutation(6, epoch, len(data.train)).tolist()

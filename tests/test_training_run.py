@@ -191,8 +191,10 @@ def test_a_disk_that_is_full_at_the_end(tmp_path, data, disk):
 
 
 def test_the_folder_is_taken_away(tmp_path, data):
+    rows = []
     with pytest.raises(EnvironmentProblem, match="cannot write"):
-        start(tmp_path, data, callbacks=[At(5, lambda: shutil.rmtree(tmp_path / NAME))])
+        start(tmp_path, data, callbacks=[rows.append, At(5, lambda: shutil.rmtree(tmp_path / NAME))])
+    assert len(rows) == 1, "training went on without a folder"
 
 
 def test_stop_after(tmp_path, data):
