@@ -5,13 +5,13 @@ import math
 from . import run_folder
 from .errors import Diverged, EnvironmentProblem
 
-BLOW_UP = 10.0  # an epoch's loss this many times the first batch's is worth a warning, and never the best
+BLOW_UP = 10.0  # an epoch's loss this many times the first batch's (or 1) is worth a warning, and never the best
 STUCK = 0.02  # relative distance to ln(classes) at which a loss counts as guessing
 
 
 def blown_up(row: dict, first_loss: float) -> bool:
     """Whether an epoch's loss is far above that of the very first batch."""
-    return row["loss"] > BLOW_UP * first_loss
+    return row["loss"] > BLOW_UP * max(first_loss, 1.0)
 
 
 def stuck(row: dict, loss, classes: int) -> bool:
@@ -33,7 +33,7 @@ def stuck_text(classes: int, folder) -> str:
 
 def blown_up_text(row: dict, first_loss: float, lr: float) -> str:
     """The warning for `blown_up`."""
-    return f"the loss is {row['loss'] / first_loss:.0f} times that of the first batch. Try --lr {lower(lr):g}."
+    return f"the loss is {row['loss']:.3g}, far above the {first_loss:.3g} of the first batch. Try --lr {lower(lr):g}."
 
 
 def lower(lr: float) -> float:
@@ -41,7 +41,7 @@ def lower(lr: float) -> float:
     return min(lr / 10, 0.1)
 
 
-def explain(error: Diverged, losses: list[float], lr: float, folder, batch: dict) -> Diverged:
+def explain(error: Diverged, losses, lr: float, folder, batch: dict) -> Diverged:
     """The error with the loss's way there and what to do. losses: of the steps before.  batch: arrays to keep in the
     RunFolder.
     """

@@ -39,6 +39,12 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     best: dict | None = None
 
+    def end_epoch(self, row: dict) -> None:
+        """Add the epoch's row; the next one begins."""
+        self.history.append(row)
+        self.epoch, self.step = row["epoch"], 0
+        self.loss_sum, self.images, self.seconds = 0.0, 0, 0.0
+
 
 @dataclass
 class Checkpoint:

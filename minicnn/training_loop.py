@@ -2,8 +2,7 @@
 
     for each epoch:  order = permutation(seed, epoch)
         for each step:  lr = schedule(time);  loss = trainer.step(images[order of the step])
-        validate;  keep the weights if they are the best;  write last.safetensors, model.safetensors, log.jsonl,
-        metrics.csv
+        validate;  keep the weights if they are the best;  write last.safetensors, model.safetensors, log.jsonl, metrics.csv
 
 The time that a schedule sees is the middle of the step, (epoch + (step + 1/2) / steps), in epochs. What a step does
 depends on the trainer's state and on (recipe, epoch, step) alone, so a run can be cut anywhere and goes on bit for bit.
@@ -13,8 +12,10 @@ newest last.safetensors alone determines the rest, and `restore` writes the mode
 """
 
 import math
+import shlex
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 
 import numpy as np
@@ -53,7 +54,7 @@ class TrainingLoop:
         self.interruption = Interruption()
         self._best_weights: dict[str, np.ndarray] | None = None
         self._model_is_old = self._unsaved = self._warned = False
-        self._losses: list[float] = []
+        self._losses: deque[float] = deque(maxlen=REMEMBERED)
         self._saved_at = time.monotonic()
         self._compiled_before, self._trained, self._seconds = compile_seconds(), 0, 0.0
         self._record = RunRecord(self, origin)
@@ -84,7 +85,8 @@ class TrainingLoop:
                 return self._finish()
         except BaseException as error:
             error.run_folder = self.folder.path  # where the command line writes the traceback of a bug
-            status = {Interrupted: "interrupted", Diverged: "diverged"}.get(type(error), "failed")
+            status = "diverged" if isinstance(error, Diverged) else "failed"
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else status
             with suppress(MinicnnError):  # the failure itself is what has to be reported
                 self._record.write(status)
             raise
@@ -136,7 +138,7 @@ class TrainingLoop:
         progress.images += len(samples)
         progress.seconds += seconds
         progress.first_loss = loss if progress.first_loss is None else progress.first_loss
-        self._losses = [*self._losses[-REMEMBERED:], loss]
+        self._losses.append(loss)
         self._trained += len(samples)
         self._seconds += max(0.0, seconds - (compile_seconds() - compiled))
         for callback in self.callbacks:
@@ -161,14 +163,7 @@ class TrainingLoop:
             progress.best = row
             self._best_weights = {name: array.copy() for name, array in self.net.tensors().items()}
             self._model_is_old = True
-        progress.history.append(row)
-        progress.epoch, progress.step, progress.loss_sum, progress.images, progress.seconds = (
-            row["epoch"],
-            0,
-            0.0,
-            0,
-            0.0,
-        )
+        progress.end_epoch(row)
         self._save()
         self._warn_of(row)
         for callback in self.callbacks:
@@ -201,6 +196,8 @@ class TrainingLoop:
 
     def _warn_of(self, row: dict) -> None:
         first_loss, classes = self.progress.first_loss, len(self.data.classes)
+        if row["val_loss"] is None and len(self.data.val):
+            self._warn(f"the validation loss of epoch {row['epoch']} is not finite; this epoch cannot be the best")
         if alarms.stuck(row, self.recipe.loss, classes):
             self._warn(alarms.stuck_text(classes, self.folder.path))
         if alarms.blown_up(row, first_loss) and not self._warned:
@@ -222,7 +219,7 @@ class TrainingLoop:
                 self._best_weights,
             )
             if self._model_is_old:
-                model_file.write(path / run_folder.MODEL, description, self._best_weights, _origin_of(self.progress.best))
+                model_file.write(path / run_folder.MODEL, description, self._best_weights, _training_of(self.progress.best))
                 self._model_is_old = False
             if self.progress.history:
                 self.folder.write_log(self.progress.history)
@@ -242,7 +239,8 @@ class TrainingLoop:
             model_file.save(self.net, path / run_folder.MODEL, None)
         where = f"after epoch {progress.epoch}" + (f" and {progress.step} of {self.steps} steps" if progress.step else "")
         kept = f"best (epoch {progress.best['epoch']}) is" if progress.best else "the weights so far are"
-        command = " ".join(["minicnn train", *([self._record.source] if self._record.source else []), "--resume", str(path)])
+        source = [self._record.source] if self._record.source else []
+        command = shlex.join(["minicnn", "train", *source, "--resume", str(path)])
         raise Interrupted(f"stopped {where}; {kept} in {path / run_folder.MODEL}; go on: {command}", path)
 
     def _finish(self) -> Run:
@@ -264,5 +262,5 @@ def compile_seconds() -> float:
     return jit.compile_seconds() if jit else 0.0
 
 
-def _origin_of(row: dict) -> dict:
+def _training_of(row: dict) -> dict:
     return {name: row[name] for name in ("epoch", "val_loss", "val_accuracy")}

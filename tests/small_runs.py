@@ -11,6 +11,7 @@ import numpy as np
 
 from minicnn import data as mcdata
 from minicnn import tensor_file, training, training_loop
+from minicnn.callbacks import Callback
 from minicnn.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalAvgPool2D, ReLU
 from minicnn.optim import SGD
 from minicnn.schedules import Cosine
@@ -54,6 +55,21 @@ def outcome(folder) -> dict:
         "weights_sha256": described["result"]["weights_sha256"],
         "status": described["status"],
     }
+
+
+class At(Callback):
+    """Does something at the n-th step; keeps the warnings."""
+
+    def __init__(self, step=0, action=None):
+        self.left, self.action, self.warnings = step, action, []
+
+    def on_step(self, loop):
+        self.left -= 1
+        if self.left == 0:
+            self.action()
+
+    def on_warning(self, loop, text):
+        self.warnings.append(text)
 
 
 def in_child(function, kill_after: float | None = None) -> int:

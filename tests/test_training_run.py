@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_runs
-from small_runs import NAME, make_net, start
+from small_runs import NAME, At, make_net, start
 
 from minicnn import atomic, model_file, run_folder, training
-from minicnn.callbacks import Callback
 from minicnn.errors import DataError, Diverged, EnvironmentProblem, UsageError
 from minicnn.layers import Dense, Flatten, Layer, Softmax
 from minicnn.losses import MeanSquaredError
@@ -27,21 +26,6 @@ from minicnn.signals import Interrupted, Interruption
 @pytest.fixture(scope="module")
 def data():
     return small_runs.make_data()
-
-
-class At(Callback):
-    """Does something at the n-th step; keeps the warnings."""
-
-    def __init__(self, step=0, action=None):
-        self.left, self.action, self.warnings = step, action, []
-
-    def on_step(self, loop):
-        self.left -= 1
-        if self.left == 0:
-            self.action()
-
-    def on_warning(self, loop, text):
-        self.warnings.append(text)
 
 
 def send(name):
@@ -121,35 +105,6 @@ def test_not_finite_stops_with_the_last_good_state(tmp_path, data, way, value):
         assert batch["images"].shape == (32, 8, 8, 1) and len(batch["labels"]) == len(set(batch["samples"])) == 32
         assert batch["epoch"] == 1 and batch["step"] == 7
         assert np.array_equal(batch["images"], data.train.images[batch["samples"]])
-
-
-def test_a_rate_that_is_far_too_high_diverges(tmp_path, data):
-    with pytest.raises(Diverged, match="loss grew from"):
-        training.fit(Sequential([Flatten(), Dense(9), Dense(3)], data.shape), data, 9, 16, SGD(1e6), out=tmp_path)
-
-
-def test_blown_up_is_never_the_best(tmp_path, data):
-    """A rate at which the loss explodes and stays finite: one warning, and the best is no epoch of the explosion."""
-    watch = At()
-    net = Sequential([Flatten(), Dense(3)], data.shape)
-    run = training.fit(net, data, 4, 32, SGD(300.0), Constant(), callbacks=[watch], out=tmp_path, name=NAME)
-    assert run.history[0]["loss"] > 10 and run.best is None
-    assert len(watch.warnings) == 1 and "times that of the first batch. Try --lr 0.1" in watch.warnings[0]
-    assert run.net().weights_sha256() == run.weights_sha256
-
-
-def test_stuck_at_guessing(tmp_path, data):
-    watch = At()
-    training.fit(make_net(data), data, 1, 32, SGD(1e-12), callbacks=[watch], out=tmp_path / "a")
-    learning = At()
-    start(tmp_path / "b", data, optimizer=SGD(0.5), schedule=Constant(), callbacks=[learning])
-    assert learning.warnings == []
-    net = Sequential([Flatten(), Dense(3)], data.shape)
-    net.layers[1].params["w"][...] = 0
-    training.fit(net, data, 1, 32, SGD(1e-12), callbacks=[watch], out=tmp_path / "c", name=NAME)
-    assert watch.warnings[-1] == (
-        f"loss is at the level of guessing (1.099 = ln 3). minicnn check {tmp_path / 'c' / NAME}, or try another --lr."
-    )
 
 
 @pytest.fixture
