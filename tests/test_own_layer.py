@@ -135,3 +135,10 @@ def test_a_missing_method_is_named(method):
     with pytest.raises(NotImplementedError, match=rf"MyLayer has no {method}\("):
         y, caches = net.forward(images(), train=True)
         net.backward(y, caches)
+
+
+def test_a_layer_without_settings_takes_no_arguments():
+    with pytest.raises(TypeError, match="ReLU takes no arguments"):
+        mc.ReLU(3)
+    with pytest.raises(TypeError, match="Flatten takes no arguments"):
+        mc.Flatten(x=1)
