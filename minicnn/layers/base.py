@@ -50,6 +50,8 @@ class Layer:
     taken: bool
 
     def __new__(cls, *args, **kwargs):
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__} takes no arguments")
         layer = super().__new__(cls)        # not in __init__: an own layer may write one that does not call ours
         vars(layer).update(params={}, state={}, name=cls.__name__.lower(), stream=0, taken=False,
                            input_shape=None, output_shape=None)
