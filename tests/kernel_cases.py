@@ -117,8 +117,9 @@ CONVOLUTIONS = [
     windows(3, 16, 1, 2, (1, 1), 0, 0, 0, 0, N=1, C=2, K=6),
     windows(4, 3, 1, 1, (3, 2), 2, 1, 0, 2, N=2, C=5, K=10),
     windows(2, 3, 5, 4, (1, 2), 3, 2, 2, 3, N=1, C=33, K=3),
-    windows(2, 3, 1, 1, (50, 50), 3, 4, N=2, C=5, K=3),             # one window, in the padding: no pixel is met
-    windows(7, 6, 5, 5, N=2, C=6, K=17),
+    windows(3, 2, 1, 1, (50, 50), 0, 4, N=2, C=5, K=3),             # one window, left of the image: no pixel is met
+    windows(7, 6, 5, 5, N=2, C=6, K=17),                            # LeNet-5's second layer: dx by scattering
+    windows(24, 24, 5, 5, N=1, C=2, K=3),                           # and in more than one round of it
 ]
 POOLS = [
     windows(1, 1, 1, 1, N=1, C=1),
