@@ -11,7 +11,7 @@ from minicnn import kernels
 
 LARGER = {          # by family: layers of real nets, sums of some thousands of terms
     "conv2d": [windows(9, 8, 3, 3, (1, 1), 1, 1, 1, 1, N=3, C=64, K=70), windows(28, 28, 5, 5, (1, 1), 2, 2, 2, 2, N=9, C=1, K=6),
-               windows(20, 21, 3, 3, (2, 2), 0, 1, 1, 0, N=4, C=3, K=32)],
+               windows(20, 21, 3, 3, (2, 2), 0, 1, 1, 0, N=4, C=3, K=32), windows(14, 14, 5, 5, N=9, C=6, K=16)],
     "pool2d": [windows(12, 13, 3, 3, (2, 2), 1, 1, 1, 1, N=3, C=20), windows(15, 17, 15, 17, N=2, C=3)],
     "dense": [{"N": 64, "C": 3136, "K": 10}, {"N": 3000, "C": 20, "K": 33}],
     "softmax": [{"N": 5, "K": 1000}],

@@ -90,6 +90,8 @@ def test_convolution_beyond_the_grid(name):
         windows(18, 17, 2, 2, (1, 1), 0, 0, 0, 0, N=8, C=2, K=3),           # three images are a run of the weight gradient
         windows(18, 17, 3, 2, (1, 1), 1, 0, 1, 1, N=8, C=2, K=3),
         windows(40, 40, 1, 1, (1, 1), 0, 0, 0, 0, N=2, C=3, K=33),          # an image is more than a run
+        windows(40, 39, 5, 5, (1, 1), 0, 0, 0, 0, N=2, C=3, K=7),           # dx scattered in several rounds
+        windows(41, 30, 7, 3, (2, 1), 3, 1, 2, 0, N=2, C=2, K=5),
     ]:
         assert_same(name, shape)
 
