@@ -1,6 +1,6 @@
 """The one contraction behind convolution and dense layers, in all directions: a strided sum of rank-1 updates.
 
-    out[n, o, i, k] = start[n, o, i, k] + sum over t, u, v of a[n, o, i, t, u, v] * b[t, u, v, k]
+    out[n, o, i, k] = sum over t, u, v of a[n, o, i, t, u, v] * b[o, t, u, v, k]  +  start[n, o, i, k]
 
 a, start and out are flat arrays that each index moves through with a step of its own; columns k are contiguous.
 
@@ -9,7 +9,7 @@ a, start and out are flat arrays that each index moves through with a step of it
     conv backward-    image   h    w                 -       r           (s, k), of the flipped filter
     input
     conv backward-    -       r    (s, c), one run   image   p           q
-    weight
+    weight            -       r    k                 image   p           q      columns: (s, c), where K is small
     dense forward     -       -    image             -       -           c
     dense backward-   -       -    c                 -       -           image
     weight
@@ -19,13 +19,13 @@ of b + 1 spread value of a = 31 of the 32 registers of AVX-512; 6 x 1 tiles of 1
 to the largest has a compiled tile, and M rows are cut into nearly equal parts, so no row is computed twice or in vain.
 Columns come in panels of PANEL; b may be packed so that a panel is one run of memory (`pack` in conv2d_cpu.py), which
 keeps its rows from falling into the same sets of the first-level cache. Each element of out is one chain of fused
-multiply-adds over t, u, v in order: how the tiles are cut never changes a bit.
+multiply-adds over t, u, v in order, from 0, and start is added last: how the tiles are cut never changes a bit.
 """
 from llvmlite import binding
 from numba import config, types
 
 from .jit import inlined, linked
-from .simd import LANES, row_steps, tile_fma, tile_load, tile_store, tile_zeros
+from .simd import LANES, row_steps, tile_add, tile_fma, tile_store, tile_zeros
 
 WIDE = not config.CPU_NAME and binding.get_host_cpu_features().get("avx512f", False)
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
@@ -36,14 +36,13 @@ def _tile(m, nv):
     @inlined
     def tile(a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail):
         sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction
-        acc = tile_load(tile_zeros(m, nv), start, istart, step_start, tail)
-        rows = row_steps(step_a)
+        acc, rows = tile_zeros(m, nv), row_steps(step_a)
         for t in range(sum_t):
             for u in range(sum_u):
                 first_a, first_b = ia + t * at + u * au, ib + t * bt + u * bu
                 for v in range(sum_v):
                     acc = tile_fma(acc, a, first_a + v * av, rows, b, first_b + v * bv, tail)
-        tile_store(acc, out, iout, step_out, tail)
+        tile_store(tile_add(acc, start, istart, step_start, tail), out, iout, step_out, tail)
     return tile
 
 
@@ -64,9 +63,9 @@ _FULL = _chooser(VECTORS) if VECTORS > 1 else _NARROW
 _FLAT = types.float32[::1]
 
 
-@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 25))
+@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 26))
 def contract(a, b, start, out, numbers):
-    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0) = numbers
+    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0) = numbers
     reduction = (T, U, V, at, au, av, bt, bu, bv)
     parts = (M + ROWS - 1) // ROWS
     for panel in range((K + PANEL - 1) // PANEL):
@@ -76,7 +75,7 @@ def contract(a, b, start, out, numbers):
                 i = 0
                 for part in range(parts):
                     height = M * (part + 1) // parts - i
-                    ia, ib = a0 + n * an + o * ao + i * ai, panel * bk
+                    ia, ib = a0 + n * an + o * ao + i * ai, o * bo + panel * bk
                     istart, iout = n * sn + o * so + i * si + panel * sk, n * on + o * oo + i * oi + panel * PANEL
                     if columns > LANES:
                         _FULL(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns - LANES)

@@ -50,7 +50,7 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
         call(contract, padded, packed, bias, out[first * P * Q * K:], (
             count, P, Q, K, 1, R, S * C,                                        # N O M K, T U V
             height * width * C, stride_h * width * C, stride_w * C,             # a by n, o, i
-            0, width * C, 1, 0, S * C * PANEL, PANEL, R * S * C * PANEL,        # a by t, u, v; b by t, u, v, panel
+            0, width * C, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,     # a by t, u, v; b by o, t, u, v, panel
             0, 0, 0, PANEL,                                                     # start by n, o, i, panel
             P * Q * K, Q * K, K, 0))                                            # out by n, o, i; first of a
 
@@ -66,29 +66,49 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
 
 @cpu_kernel
 def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left, contract):
-    """dw: the sum over pixels of x (spread) times dy (vectors), in runs of about CHAIN pixels that add up in dw; db: dy's sum."""
+    """dw: the sum over pixels of x times dy, in runs of about CHAIN pixels that add up; db: the sum of dy.
+
+    Lanes run over the filters k and rows of a tile over the taps (s, c), or, where that takes fewer vectors, the other way
+    round (K = 10, 3x3x10: 10 rows of 2 vectors instead of 30 of 1); then dw is made as (r, k, (s, c)) first.
+    """
     N, H, W, C = x.shape
     P, Q, K = dy.shape[1:]
     R, S = dw.shape[:2]
+    run = S * C
     rows, cols = (P - 1) * stride_h + R, (Q - 1) * stride_w + S
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
-    images = max(1, CHAIN // (P * Q))
+    images, windows = max(1, CHAIN // (P * Q)), min(P, max(1, CHAIN // Q))      # of a run: whole images, or rows of one
     scratch = np.empty((0 if inside else min(N, images), rows, cols, C), np.float32)
     height, width = (H, W) if inside else (rows, cols)
-    gradient, out = dy.reshape(dy.size), dw.reshape(dw.size)
+    turned = 5 * K * ((run + LANES - 1) // LANES) < 4 * run * ((K + LANES - 1) // LANES)
+    gradient, weights = dy.reshape(dy.size), dw.reshape(dw.size)
+    out = np.empty(dw.size, np.float32) if turned else weights
     out[:] = 0
     for first in range(0, N, images):
         count = min(images, N - first)
         if not inside:
             pad_images(x, first, count, pad_top, pad_left, scratch)
-        padded = x.reshape(x.size)[first * H * W * C:] if inside else scratch.reshape(scratch.size)
-        call(contract, padded, gradient[first * P * Q * K:], out, out, (
-            1, R, S * C, K, count, P, Q,                                        # N O M K, T U V
-            0, width * C, 1,                                                    # a by n, o, i
-            height * width * C, stride_h * width * C, stride_w * C,             # a by t, u, v
-            P * Q * K, Q * K, K, PANEL,                                         # b by t, u, v, panel
-            0, S * C * K, K, PANEL,                                             # start by n, o, i, panel: dw so far
-            0, S * C * K, K, 0))                                                # out by n, o, i; first of a
+        pixels = x.reshape(x.size)[first * H * W * C:] if inside else scratch.reshape(scratch.size)
+        image, row, pixel, step = height * width * C, stride_h * width * C, stride_w * C, width * C
+        for p in range(0, P, windows):
+            lines, place, deltas = min(windows, P - p), p * row, gradient[(first * P + p) * Q * K:]
+            if turned:
+                call(contract, deltas, pixels[place:], out, out, (
+                    1, R, K, run, count, lines, Q,                              # N O M K, T U V
+                    0, 0, 1, P * Q * K, Q * K, K,                               # a by n, o, i, t, u, v
+                    step, image, row, pixel, PANEL,                             # b by o, t, u, v, panel
+                    0, K * run, run, PANEL, 0, K * run, run, 0))                # start by n, o, i, panel: dw so far; out
+            else:
+                call(contract, pixels, deltas, out, out, (
+                    1, R, run, K, count, lines, Q,
+                    0, step, 1, image, row, pixel,
+                    0, P * Q * K, Q * K, K, PANEL,
+                    0, run * K, K, PANEL, 0, run * K, K, place))
+    if turned:
+        for r in range(R):
+            for tap in range(run):
+                for k in range(K):
+                    weights[(r * run + tap) * K + k] = out[(r * K + k) * run + tap]
     sum_rows(gradient, N * P * Q, K, db)
 
 

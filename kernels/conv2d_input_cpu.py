@@ -82,7 +82,7 @@ def gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
                         count, (H - h0 + stride_h - 1) // stride_h, (W - w0 + stride_w - 1) // stride_w, C,
                         1, taps_r, taps_s * K,
                         rows * cols * K, cols * K, K,
-                        0, cols * K, 1, 0, taps_s * K * PANEL, PANEL, taps_r * taps_s * K * PANEL,
+                        0, cols * K, 1, 0, 0, taps_s * K * PANEL, PANEL, taps_r * taps_s * K * PANEL,
                         0, 0, 0, 0,
                         H * W * C, stride_h * W * C, stride_w * C, (p0 * cols + q0) * K))
                 place += taps_r * taps_s * K * panels
@@ -111,7 +111,7 @@ def scatter(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
             count = min(block, P - first)
             call(contract, gradient[(n * P + first) * Q * K:], transposed, zeros, spread, (
                 1, 1, count * Q, taps, 1, 1, K,                                 # N O M K, T U V
-                0, 0, K, 0, 0, 1, 0, 0, taps, PANEL,                            # a by n, o, i, t, u, v; b by t, u, v, panel
+                0, 0, K, 0, 0, 1, 0, 0, 0, taps, PANEL,                         # a by n, o, i, t, u, v; b by o, t, u, v, panel
                 0, 0, 0, 0, 0, 0, taps, 0))                                     # start by n, o, i, panel; out by n, o, i
             for turn in range(apart):           # windows side by side overlap: a sum just stored would be waited for
                 for p in range(count):

@@ -13,8 +13,8 @@ bits on all of them, since the lanes of a sum do not change with the machine.
     invert(p)   where(p, v, w)   to_int(v)   to_float(i)   bits(v)   from_bits(i)
     i + k   i - k   i & k   i << k   i >> k                                         k is an int
     sum_lanes(v)   max_lanes(v): NaN when a lane is NaN
-    tile_zeros(m, nv)   tile_load(t, a, i, step, n)   tile_fma(t, a, i, rows, b, j, n)   tile_add_row(t, b, j, n)
-    tile_store(t, a, i, step, n)   row_steps(step)
+    tile_zeros(m, nv)   tile_fma(t, a, i, rows, b, j, n)   tile_add(t, a, i, step, n)   tile_store(t, a, i, step, n)
+    row_steps(step)
         t[r, c] for r < m, c < nv: vector c of row r; rows lie `step` elements apart in memory; n lanes of the last
         vector of each row exist. tile_fma: t[r, c] += a[i + r * step] * b[j + 16 c :][:16], the rank-1 update all
         contractions are made of, with rows = row_steps(step).

@@ -4,7 +4,7 @@ import numpy as np
 __all__ = [
     "below", "both", "bits", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal", "load", "load_bytes",
     "load_tail", "max_lanes", "row_steps", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
-    "tile_add_row", "tile_fma", "tile_load", "tile_store", "tile_zeros", "to_float", "to_int", "where",
+    "tile_add", "tile_fma", "tile_store", "tile_zeros", "to_float", "to_int", "where",
 ]
 LANES = 16
 np.seterr(over="ignore", under="ignore", invalid="ignore", divide="ignore")    # as compiled code: NaN and inf are values
@@ -141,18 +141,14 @@ def _row(a, i, nv, n):
     return row
 
 
-def tile_load(t, a, i, step, n):
-    return np.stack([_row(a, i + r * step, t.shape[1] // LANES, n) for r in range(len(t))])
+def tile_add(t, a, i, step, n):
+    return t + np.stack([_row(a, i + r * step, t.shape[1] // LANES, n) for r in range(len(t))])
 
 
 def tile_store(t, a, i, step, n):
     width = t.shape[1] - LANES + min(n, LANES)
     for r, row in enumerate(t):
         a.reshape(-1)[i + r * step:i + r * step + width] = row[:width]
-
-
-def tile_add_row(t, b, j, n):
-    return t + _row(b, j, t.shape[1] // LANES, n)
 
 
 def row_steps(step):

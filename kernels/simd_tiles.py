@@ -6,7 +6,7 @@ from numba.extending import intrinsic, models, register_model
 
 from .simd_llvm import I64, LANES, VECTOR, below_mask, call_named, constant, pointer_to, read, spread, write
 
-__all__ = ["row_steps", "tile_add_row", "tile_fma", "tile_load", "tile_store", "tile_zeros"]
+__all__ = ["row_steps", "tile_add", "tile_fma", "tile_store", "tile_zeros"]
 
 
 class Tile(types.Type):
@@ -39,14 +39,15 @@ def _row(builder, pointer, nv, mask):
 
 
 @intrinsic
-def tile_load(typing, t, a, i, step, n):
+def tile_add(typing, t, a, i, step, n):
     def generate(context, builder, signature, args):
         tile, array, index, distance, count = args
         base, mask = pointer_to(context, builder, a, array, index), below_mask(builder, count)
         for r in range(t.m):
             row = builder.gep(base, [builder.mul(distance, ir.Constant(I64, r))])
             for c, vector in enumerate(_row(builder, row, t.nv, mask)):
-                tile = builder.insert_value(tile, vector, r * t.nv + c)
+                k = r * t.nv + c
+                tile = builder.insert_value(tile, builder.fadd(builder.extract_value(tile, k), vector), k)
         return tile
     return t(t, a, types.int64, types.int64, types.int64), generate
 
@@ -63,17 +64,6 @@ def tile_store(typing, t, a, i, step, n):
                 write(builder, builder.extract_value(tile, r * t.nv + c), place, mask if c == t.nv - 1 else None)
         return context.get_dummy_value()
     return types.void(t, a, types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def tile_add_row(typing, t, b, j, n):
-    def generate(context, builder, signature, args):
-        tile, array, index, count = args
-        row = _row(builder, pointer_to(context, builder, b, array, index), t.nv, below_mask(builder, count))
-        for k in range(t.m * t.nv):
-            tile = builder.insert_value(tile, builder.fadd(builder.extract_value(tile, k), row[k % t.nv]), k)
-        return tile
-    return t(t, b, types.int64, types.int64), generate
 
 
 _STEPS = types.UniTuple(types.int64, 5)

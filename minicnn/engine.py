@@ -1,7 +1,7 @@
 """The engine: cuts a batch into shards, runs stretches of layers on a pool of threads, adds up the shards' gradients.
 
-Shards are runs of a fixed number of images that depends on the net's shapes alone, chosen so that a shard's activations
-stay in a core's own cache while all layers of a stretch pass over them, forward and backward. Gradients are added in shard
+The bounds of the shards depend on shapes alone, the net's and the batch's: about so many images that their activations
+stay close to one core while all layers of a stretch pass over them, forward and backward. Gradients are added in shard
 order. So who computes what never changes a bit: 1, 2 or 7 threads give the same weights.
 
     step:   head | tail        head: all layers up to the last one that needs the whole batch (often none)
@@ -12,7 +12,9 @@ order. So who computes what never changes a bit: 1, 2 or 7 threads give the same
 from __future__ import annotations
 
 import contextvars
+import functools
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -24,8 +26,9 @@ from . import memory
 from .layers import chain
 from .layers.base import join
 
-SHARD_BYTES = 3 << 20           # activations of one shard; measured on 1 to 2 MiB of second-level cache
-FEWEST_IMAGES, MOST_IMAGES = 4, 32       # of a shard: filters are packed once for each; a batch should fall into several
+# Measured with 2 MiB of second-level cache a core: what a shard loses by leaving the cache, it gains by waking Python less.
+SHARD_BYTES = 9 << 20                   # activations of one shard, about
+FEWEST_IMAGES, MOST_IMAGES = 8, 64      # of a shard: filters are packed once for each; more than 64 gain nothing
 SMALL_WORK = 4_000_000          # multiply-adds (about 200 microseconds) that are not worth waking another thread for
 
 
@@ -61,16 +64,26 @@ class Engine:
     # ---- shards over threads ----
 
     def shards(self, n: int) -> list[slice]:
-        """The images of each shard of a batch of n; one empty shard for n = 0."""
-        return [slice(lo, min(n, lo + self.shard_images)) for lo in range(0, max(n, 1), self.shard_images)]
+        """The images of each shard of a batch of n: nearly equal runs; one empty shard for n = 0.
 
-    def run(self, function: Callable, *lists: list) -> list:
-        """[function(*items) for items in zip(*lists)], the calls spread over the threads, results in order.
+        1, 2 or a multiple of 4 shards, whatever the threads, so that the usual numbers of them are kept busy alike.
+        """
+        count = math.ceil(n / self.shard_images)
+        count = 4 * math.ceil(count / 4) if count > 2 else min(2, n // FEWEST_IMAGES)
+        count = max(1, count)
+        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
-        Worker t starts with call t, then each takes the next one that is left. An exception ends all and is raised here.
+    def runner(self, n: int) -> Callable:
+        """`run` for the shards of a batch of n: run(f, *lists) is [f(*items) for items in zip(*lists)], over the threads."""
+        return functools.partial(self._run, self.threads if n * self.work >= SMALL_WORK else 1)
+
+    def _run(self, threads: int, function: Callable, *lists: list) -> list:
+        """Worker t starts with call t, then each takes the next one that is left; results come in order.
+
+        An exception ends all and is raised here.
         """
         count = len(lists[0])
-        workers = min(self.threads, count) if count * self.shard_images * self.work >= SMALL_WORK else 1
+        workers = min(threads, count)
         results: list = [None] * count
         rest, failures = itertools.count(workers), []
 
@@ -107,7 +120,7 @@ class Engine:
         """y of a batch, and what `backward` needs."""
         cuts = self.shards(len(x))
         xs, rngs = [x[cut] for cut in cuts], _shard_keys(keys, cuts)
-        ys, caches = chain.forward_shards(self.layers, xs, train, rngs, self.run)
+        ys, caches = chain.forward_shards(self.layers, xs, train, rngs, self.runner(len(x)))
         return join(ys), Caches(caches, [len(part) for part in xs], train)
 
     def backward(self, dy: np.ndarray, caches: Caches) -> tuple[np.ndarray, list[dict]]:
@@ -115,14 +128,16 @@ class Engine:
         if len(dy) != sum(caches.sizes):
             raise ValueError(f"dy holds {len(dy)} images, the forward pass had {sum(caches.sizes)}")
         cuts = self.shards(len(dy))
-        dxs, grads = chain.backward_shards(self.layers, [dy[cut] for cut in cuts], list(caches.layers), caches.train, self.run)
+        dxs, grads = chain.backward_shards(self.layers, [dy[cut] for cut in cuts], list(caches.layers), caches.train,
+                                           self.runner(len(dy)))
         return join(dxs), grads
 
     def infer(self, x: np.ndarray) -> np.ndarray:
         """y of a batch in evaluation mode, keeping nothing for backward."""
         if any(layer.whole_batch(False) for layer in self.layers):
             return self.forward(x, False)[0]
-        return join(self.run(lambda part: chain.infer(self.layers, part), [x[cut] for cut in self.shards(len(x))]))
+        run = self.runner(len(x))
+        return join(run(lambda part: chain.infer(self.layers, part), [x[cut] for cut in self.shards(len(x))]))
 
     def step(self, x: np.ndarray, labels: np.ndarray, loss, keys=None, layers=None) -> tuple[np.ndarray, list[dict]]:
         """Forward, loss and backward of one batch: each image's loss, and the gradients of the batch's mean loss.
@@ -136,8 +151,8 @@ class Engine:
         scale = 1.0 / loss.denominator(labels, x.dtype)
         border = max((i + 1 for i, layer in enumerate(layers) if layer.whole_batch(True)), default=0)
         head, tail = layers[:border], layers[border:]
-        xs, caches = chain.forward_shards(head, xs, True, rngs, self.run)
-        adder = chain.OrderedSum()
+        run, adder = self.runner(len(x)), chain.OrderedSum()
+        xs, caches = chain.forward_shards(head, xs, True, rngs, run)
 
         def finish(index, x, target, key):
             logits, kept = chain.forward(tail, x, True, key)
@@ -146,10 +161,10 @@ class Engine:
             adder.add(index, grads)
             return losses, dx
 
-        done = self.run(finish, list(range(len(cuts))), xs, targets, rngs)
+        done = run(finish, list(range(len(cuts))), xs, targets, rngs)
         grads = adder.total
         if head:
-            grads = chain.backward_shards(head, [dx for _, dx in done], caches, True, self.run, need_dx=False)[1] + grads
+            grads = chain.backward_shards(head, [dx for _, dx in done], caches, True, run, need_dx=False)[1] + grads
         return np.concatenate([losses for losses, _ in done]), grads
 
 

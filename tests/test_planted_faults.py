@@ -47,8 +47,8 @@ def store_bytes_one_more(a, i, v, n):
 
 
 @jit.helper
-def tile_load_one_more(t, a, i, step, n):
-    return simd.tile_load(t, a, i, step, n + 1)
+def tile_add_one_more(t, a, i, step, n):
+    return simd.tile_add(t, a, i, step, n + 1)
 
 
 @jit.helper
@@ -178,7 +178,7 @@ def test_a_fault_of_one_element_is_a_death(planted, family, name, module, word, 
 
 
 @pytest.mark.parametrize("word, stand_in", [
-    ("tile_load", tile_load_one_more), ("tile_fma", tile_fma_one_more), ("tile_store", tile_store_one_more),
+    ("tile_add", tile_add_one_more), ("tile_fma", tile_fma_one_more), ("tile_store", tile_store_one_more),
 ])
 def test_a_tile_one_column_too_wide_is_a_death(monkeypatch, word, stand_in):
     """The contraction with faulty tiles (the small ones of AVX2, which compile faster) under a dense layer."""
