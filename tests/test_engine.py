@@ -148,7 +148,7 @@ class Fragile(mc.Layer):
 @pytest.mark.parametrize("place", [0, 40, 99])
 def test_an_error_in_a_shard_reaches_the_caller_and_the_engine_goes_on(place):
     net = mc.Sequential([Fragile(), mc.Conv2D(32, 3), mc.ReLU(), mc.Flatten(), mc.Dense(CLASSES)], SHAPE, threads=3)
-    trainer, (x, labels) = mc.Trainer(net), images(100)
+    trainer, (x, labels) = mc.Trainer(net), images(140)      # enough work for a second thread
     expected = net.predict(x)
     bad = x.copy()
     bad[place, 0, 0, 0] = 666
