@@ -56,7 +56,8 @@ class TrainingLoop:
         self._model_is_old = self._unsaved = self._warned = False
         self._losses: deque[float] = deque(maxlen=REMEMBERED)
         self._saved_at = time.monotonic()
-        self._compiled_before, self._trained, self._seconds = compile_seconds(), 0, 0.0
+        self._compiled_before = compile_seconds()
+        self._warm, self._cold = [0, 0.0], [0, 0.0]  # images and seconds of steps; cold ones had to import or compile
         self._record = RunRecord(self, origin)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -99,7 +100,13 @@ class TrainingLoop:
     @property
     def images_per_second(self) -> float:
         """Training images a second, without compiling and validating; 0 before the first step."""
-        return self._trained / self._seconds if self._seconds > 0 else 0.0
+        images, seconds = self._warm if self.warm else self._cold
+        return images / seconds if seconds > 0 else 0.0
+
+    @property
+    def warm(self) -> bool:
+        """Whether a step has run that had nothing to compile, so that the speed so far says what is to come."""
+        return self._warm[0] > 0
 
     @property
     def last_loss(self) -> float:
@@ -139,8 +146,10 @@ class TrainingLoop:
         progress.seconds += seconds
         progress.first_loss = loss if progress.first_loss is None else progress.first_loss
         self._losses.append(loss)
-        self._trained += len(samples)
-        self._seconds += max(0.0, seconds - (compile_seconds() - compiled))
+        compiling = compile_seconds() - compiled
+        pace = self._cold if compiling else self._warm
+        pace[0] += len(samples)
+        pace[1] += max(0.0, seconds - compiling)
         for callback in self.callbacks:
             callback.on_step(self)
 

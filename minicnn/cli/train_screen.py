@@ -44,7 +44,7 @@ class TrainScreen(Callback):
             self.bar.start()
 
     def on_step(self, loop) -> None:
-        if self.forecast_is_due and loop.images_per_second and time.monotonic() - self.started > FORECAST_AFTER:
+        if self.forecast_is_due and loop.warm and time.monotonic() - self.started > FORECAST_AFTER:
             self._forecast(loop)
         if self.bar:
             text = f"epoch {loop.progress.epoch + 1}/{loop.recipe.epochs}  loss {loop.last_loss:.3f}"
