@@ -39,7 +39,7 @@ def _key() -> str:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     codegen = numba.core.registry.cpu_target.target_context.codegen()
     facts = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__, codegen.magic_tuple(),
-             config.BOUNDSCHECK, config.OPT)
+             config.CPU_NAME, config.BOUNDSCHECK, config.OPT)
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:20]
 

@@ -7,10 +7,13 @@ a, start and out are flat arrays that each index moves through with a step of it
     direction         n       o    i                 t       u           v
     conv forward      image   p    q                 -       r           (s, c), one run of memory
     conv backward-    image   h    w                 -       r           (s, k), of the flipped filter
-    input
+    input, gathered
+    scattered         -       -    (p, q)            -       -           k; columns: (r, s, c)
     conv backward-    -       r    (s, c), one run   image   p           q
     weight            -       r    k                 image   p           q      columns: (s, c), where K is small
     dense forward     -       -    image             -       -           c
+    dense backward-   -       -    image             -       -           k; columns: c
+    input
     dense backward-   -       -    c                 -       -           image
     weight
 
@@ -27,6 +30,8 @@ from numba import config, types
 from .jit import inlined, linked
 from .simd import LANES, row_steps, tile_add, tile_fma, tile_store, tile_zeros
 
+# A processor that was named (NUMBA_CPU_NAME) gets the small tile. The cache's key holds the name too: kernels and contract,
+# each from the cache, must agree on PANEL.
 WIDE = not config.CPU_NAME and binding.get_host_cpu_features().get("avx512f", False)
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
 PANEL = LANES * VECTORS

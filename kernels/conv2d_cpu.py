@@ -11,7 +11,7 @@ single reduction however few channels there are. Filters are packed in panels of
 import numpy as np
 
 from .contract_cpu import PANEL
-from .conv2d_input_cpu import gather, scatter, scatter_is_cheaper
+from .conv2d_input_cpu import clearly_fewer, gather, scatter, scatter_is_cheaper
 from .frame_cpu import SCRATCH, copy_run, pad_images
 from .jit import call, cpu_kernel, helper
 from .simd import LANES, load_tail, splat, store_tail
@@ -80,7 +80,7 @@ def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left,
     images, windows = max(1, CHAIN // (P * Q)), min(P, max(1, CHAIN // Q))      # of a run: whole images, or rows of one
     scratch = np.empty((0 if inside else min(N, images), rows, cols, C), np.float32)
     height, width = (H, W) if inside else (rows, cols)
-    turned = 5 * K * ((run + LANES - 1) // LANES) < 4 * run * ((K + LANES - 1) // LANES)
+    turned = clearly_fewer(K * ((run + LANES - 1) // LANES), run * ((K + LANES - 1) // LANES))
     gradient, weights = dy.reshape(dy.size), dw.reshape(dw.size)
     out = np.empty(dw.size, np.float32) if turned else weights
     out[:] = 0
@@ -100,10 +100,10 @@ def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left,
                     0, K * run, run, PANEL, 0, K * run, run, 0))                # start by n, o, i, panel: dw so far; out
             else:
                 call(contract, pixels, deltas, out, out, (
-                    1, R, run, K, count, lines, Q,
-                    0, step, 1, image, row, pixel,
-                    0, P * Q * K, Q * K, K, PANEL,
-                    0, run * K, K, PANEL, 0, run * K, K, place))
+                    1, R, run, K, count, lines, Q,                              # N O M K, T U V
+                    0, step, 1, image, row, pixel,                              # a by n, o, i, t, u, v
+                    0, P * Q * K, Q * K, K, PANEL,                              # b by o, t, u, v, panel
+                    0, run * K, K, PANEL, 0, run * K, K, place))                # start by n, o, i, panel; out; first of a
     if turned:
         for r in range(R):
             for tap in range(run):

@@ -29,7 +29,7 @@ def dense_backward_input(dy, w, dx, contract):
             transposed[k, c] = w[c, k]
     call(contract, dy.reshape(dy.size), transposed.reshape(transposed.size), zeros, dx.reshape(dx.size), (
         1, 1, N, C, 1, 1, K,
-        0, 0, K, 0, 0, 1, 0, 0, 0, C, PANEL,
+        0, 0, K, 0, 0, 1, 0, 0, 0, C, PANEL,            # as above
         0, 0, 0, 0, 0, 0, C, 0))
 
 
@@ -42,6 +42,6 @@ def dense_backward_weight(x, dy, dw, db, contract):
     for first in range(0, N, CHAIN):
         call(contract, x.reshape(x.size)[first * C:], gradient[first * K:], out, out, (
             1, 1, C, K, 1, 1, min(CHAIN, N - first),
-            0, 0, 1, 0, 0, C, 0, 0, 0, K, PANEL,
+            0, 0, 1, 0, 0, C, 0, 0, 0, K, PANEL,        # as above
             0, 0, K, PANEL, 0, 0, K, 0))
     sum_rows(gradient, N, K, db)

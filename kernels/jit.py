@@ -19,8 +19,8 @@ from numba.extending import intrinsic
 from .cache import KernelCache
 from .table import PAD_LIMIT, SPECS, Spec, integer_range, validate
 
-# contract: a * b + c may be one instruction. nsz: -0 and +0 are alike. Never nnan or ninf: NaN must survive training;
-# never reassoc: sums keep their order, so that every machine gives the same bits.
+# contract: a * b + c may be one instruction, where the machine has it. nsz: -0 and +0 are alike. Never nnan or ninf: NaN
+# must survive training; never reassoc: sums keep their order, whatever the width of the vectors.
 OPTIONS = {"nogil": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
 _NUMBERS = frozenset((int, float))
@@ -83,6 +83,7 @@ LINKED: dict[str, Linked] = {}
 
 
 def linked(*signature):
+    """Registers a function of (a, b, start, out, numbers), the arguments that `call` passes on."""
     def register(function):
         LINKED[function.__name__] = Linked(function, signature)
         return function

@@ -1,8 +1,8 @@
 """The SIMD vocabulary of the cpu column: the only place where raw memory is touched.
 
 A `Vec` is 16 float32 lanes, an `Ints` 16 int32 lanes, a `Mask` 16 truth values; a `Tile` is m x nv vectors of accumulators
-that the compiler keeps in registers. 16 lanes are one AVX-512 register, two AVX registers, four SSE or NEON ones: the same
-bits on all of them, since the lanes of a sum do not change with the machine.
+that the compiler keeps in registers. 16 lanes are one AVX-512 register, two AVX registers, four SSE or NEON ones: the
+lanes of a sum do not change with the machine.
 
     load(a, i)   load_tail(a, i, n)    store(a, i, v)   store_tail(a, i, v, n)      float32 arrays
     load_bytes(a, i, n)   store_bytes(a, i, v, n)                                   uint8 arrays, Ints

@@ -4,6 +4,7 @@ import math
 
 from . import run_folder
 from .errors import Diverged, EnvironmentProblem
+from .program import program
 
 BLOW_UP = 10.0  # an epoch's loss this many times the first batch's (or 1) is worth a warning, and never the best
 STUCK = 0.02  # relative distance to ln(classes) at which a loss counts as guessing
@@ -28,7 +29,7 @@ def stuck(row: dict, loss, classes: int) -> bool:
 def stuck_text(classes: int, folder) -> str:
     """The warning for `stuck`."""
     level = f"{math.log(classes):.3f} = ln {classes}"
-    return f"loss is at the level of guessing ({level}). minicnn check {folder}, or try another --lr."
+    return f"loss is at the level of guessing ({level}). {program()} check {folder}, or try another --lr."
 
 
 def blown_up_text(row: dict, first_loss: float, lr: float) -> str:

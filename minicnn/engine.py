@@ -23,12 +23,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from . import memory
+from .arguments import whole
 from .layers import chain
 from .layers.base import join
 
 # Measured with 2 MiB of second-level cache a core: what a shard loses by leaving the cache, it gains by waking Python less.
 SHARD_BYTES = 9 << 20                   # activations of one shard, about
-FEWEST_IMAGES, MOST_IMAGES = 8, 64      # of a shard: filters are packed once for each; more than 64 gain nothing
+FEWEST_IMAGES, MOST_IMAGES = 8, 64      # of a shard, before their number is rounded up to a multiple of 4: filters are
+                                        # packed once for each shard; more than 64 images gain nothing
 SMALL_WORK = 4_000_000          # multiply-adds (about 200 microseconds) that are not worth waking another thread for
 
 
@@ -49,13 +51,13 @@ class Engine:
 
     def __init__(self, layers, input_shape: tuple[int, ...], threads: int | None = None):
         self.layers, self.input_shape = tuple(layers), tuple(input_shape)
-        self.threads = threads or usable_cores()
+        self.threads = usable_cores() if threads is None else whole(threads, "threads")
         kept = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, 4) for layer in self.layers)
         self.shard_images = min(MOST_IMAGES, max(FEWEST_IMAGES, SHARD_BYTES // max(1, kept)))
         self.work = sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.layers)
-        pools: list[memory.Pool] = []
-        pools += (memory.Pool(pools) for _ in range(self.threads))
-        self.pools = pools
+        self.pools = [memory.Pool() for _ in range(self.threads)]
+        for pool in self.pools:
+            pool.others = [other for other in self.pools if other is not pool]
         self._helpers: ThreadPoolExecutor | None = None
         self._process = 0
         self._lock = threading.Lock()
@@ -132,12 +134,13 @@ class Engine:
                                            self.runner(len(dy)))
         return join(dxs), grads
 
-    def infer(self, x: np.ndarray) -> np.ndarray:
-        """y of a batch in evaluation mode, keeping nothing for backward."""
-        if any(layer.whole_batch(False) for layer in self.layers):
-            return self.forward(x, False)[0]
-        run = self.runner(len(x))
-        return join(run(lambda part: chain.infer(self.layers, part), [x[cut] for cut in self.shards(len(x))]))
+    def infer(self, x: np.ndarray, layers=None) -> np.ndarray:
+        """y of a batch in evaluation mode, keeping nothing for backward. layers: those to run, if not all."""
+        layers = self.layers if layers is None else tuple(layers)
+        cuts, run = self.shards(len(x)), self.runner(len(x))
+        if any(layer.whole_batch(False) for layer in layers):
+            return join(chain.forward_shards(layers, [x[cut] for cut in cuts], False, [None] * len(cuts), run)[0])
+        return join(run(lambda part: chain.infer(layers, part), [x[cut] for cut in cuts]))
 
     def step(self, x: np.ndarray, labels: np.ndarray, loss, keys=None, layers=None) -> tuple[np.ndarray, list[dict]]:
         """Forward, loss and backward of one batch: each image's loss, and the gradients of the batch's mean loss.

@@ -19,7 +19,7 @@ from . import random
 from .diagnosis import diagnose
 from .errors import MinicnnError
 from .layers import Layer, LayerError
-from .layers.base import Shape, build, check_backward, check_forward
+from .layers.base import Shape, build, check_backward, check_forward, pair_of
 from .layers.chain import flatten
 
 H = 1e-5
@@ -121,7 +121,7 @@ def measure(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0, tra
     keys = random.Keys(seed, 0, np.arange(batch))
 
     def forward(values):
-        y, cache = layer.forward(values, train, keys)
+        y, cache = pair_of(layer, "forward", layer.forward(values, train, keys))
         return check_forward(layer, y, batch, x.dtype), cache
 
     v = rng.standard_normal((batch, *layer.output_shape))
@@ -162,7 +162,7 @@ def _analytic(layer: Layer, forward, x, v, between: bool) -> dict[str, np.ndarra
     _, cache = forward(x)
     if between:
         forward(x[::-1] + 1)
-    dx, grads = layer.backward(v, cache)
+    dx, grads = pair_of(layer, "backward", layer.backward(v, cache))
     check_backward(layer, dx, x.shape, grads, v.dtype)
     if not np.array_equal(x, x_before):
         raise LayerError(f"{type(layer).__name__} changed its input x in place; write to a new array.")

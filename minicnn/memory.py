@@ -14,45 +14,59 @@ from contextlib import contextmanager
 import numpy as np
 
 SMALL = 1 << 12             # bytes; below, NumPy's own cache of small blocks does as well
+REMEMBERED = 2000           # arrays asked for; a training step of the larger nets asks for a few hundred
 LINE = 64                   # bytes of a cache line, which arrays start at, so that vectors do not lie across two
 
 _active = threading.local()
 
 
 class Pool:
-    """The buffers of one worker. others: pools to look into before new memory is taken."""
+    """The buffers of one worker. others: the other workers' pools, looked into before new memory is taken."""
 
-    def __init__(self, others: tuple["Pool", ...] = ()):
-        self.buffers: dict[int, list[tuple[np.ndarray, int]]] = {}       # bytes -> (buffer, first byte used)
+    def __init__(self, others: "list[Pool] | tuple" = ()):
+        self.buffers: dict[int, list[list]] = {}        # bytes -> [buffer, first byte used, time of last use]
         self.others = others
         self.lock = threading.Lock()
+        self.time = 0                                   # arrays asked for so far
 
     def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """An array of this shape with arbitrary values."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size < SMALL:
             return np.empty(shape, dtype)
+        self.time += 1
         for pool in (self, *self.others):
             with pool.lock:
                 found = _first_free(pool.buffers.get(size, ()), _FREE)
                 if found is not None:
-                    return np.ndarray(shape, dtype, *found)         # refers to the buffer, as do all views of it
+                    found[2] = pool.time
+                    return np.ndarray(shape, dtype, found[0], found[1])     # refers to the buffer, as do all views of it
         buffer = np.empty(size + LINE, np.uint8)
         offset = -buffer.ctypes.data % LINE
         with self.lock:
-            self.buffers.setdefault(size, []).append((buffer, offset))
+            self._forget()
+            self.buffers.setdefault(size, []).append([buffer, offset, self.time])
         return np.ndarray(shape, dtype, buffer, offset)
 
+    def _forget(self) -> None:
+        """Lets go of the buffers that nobody has asked for in a long time: other batch sizes, other images."""
+        for size, buffers in list(self.buffers.items()):
+            kept = [entry for entry in buffers if entry[2] > self.time - REMEMBERED]
+            if kept:
+                self.buffers[size] = kept
+            else:
+                del self.buffers[size]
 
-def _first_free(buffers, free: int):
-    for buffer, offset in buffers:
-        if sys.getrefcount(buffer) <= free:
-            return buffer, offset
+
+def _first_free(buffers, free: int) -> list | None:
+    for entry in buffers:
+        if sys.getrefcount(entry[0]) <= free:
+            return entry
     return None
 
 
 # The reference count that _first_free sees of a buffer in no use, found by trying: versions of Python count differently.
-_FREE = next(count for count in itertools.count(1) if _first_free([(np.empty(1, np.uint8), 0)], count))
+_FREE = next(count for count in itertools.count(1) if _first_free([[np.empty(1, np.uint8), 0, 0]], count))
 
 
 @contextmanager

@@ -11,7 +11,9 @@ signal raises KeyboardInterrupt at once; files stay whole even then, because the
 """
 
 import signal
+import sys
 import threading
+from contextlib import suppress
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -46,3 +48,5 @@ class Interruption:
         if self.wanted is not None:
             raise KeyboardInterrupt
         self.wanted = signal.Signals(number).name
+        with suppress(OSError, ValueError):  # the terminal may be gone: that is what SIGHUP says
+            sys.stderr.write("minicnn: stopping after this step, once its kernels are compiled; a second Ctrl-C stops now\n")

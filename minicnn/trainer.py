@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arguments import whole
 from .engine import Engine
 from .errors import Diverged
 from .layers.base import Layer
@@ -28,12 +29,10 @@ class Trainer:
 
     def __init__(self, net: Sequential, optimizer=None, loss=None, threads: int | None = None, seed: int = 0,
                  accumulate: int = 1):
-        if accumulate < 1:
-            raise ValueError(f"accumulate must be at least 1, got {accumulate}")
         self.net, self.loss = net, loss or SoftmaxCrossEntropy()
         self.optimizer = optimizer or SGD(0.01)
         self.engine = net.engine if threads is None else Engine(net.layers, net.input_shape, threads)
-        self.seed, self.accumulate, self.lr = seed, accumulate, self.optimizer.lr
+        self.seed, self.accumulate, self.lr = seed, whole(accumulate, "accumulate"), self.optimizer.lr
         self.step_count = 0                     # updates made
         self._held: list = []                   # gradients of the calls since the last update
         self.slots = {key: self.optimizer.slots(param) for key, param in self._params().items()}

@@ -24,8 +24,8 @@ from . import alarms, checkpoint, model_file, random, run_folder
 from .callbacks import as_callback
 from .checkpoint import Checkpoint, Progress
 from .data import Dataset
-from .engine import Engine
 from .errors import DataError, Diverged, EnvironmentProblem, MinicnnError
+from .program import program
 from .recipe import Recipe
 from .run import Run
 from .run_folder import RunFolder
@@ -183,13 +183,10 @@ class TrainingLoop:
         part, net = self.data.val, self.net
         if not len(part):
             return None, None
-        engine = self.trainer.engine
-        if net.logit_layers is not net.layers:
-            engine = Engine(net.logit_layers, net.input_shape, engine.threads)
         total = weight = hits = 0.0
         for start in range(0, len(part), PREDICT_BATCH):
             images, labels = part.images[start : start + PREDICT_BATCH], part.labels[start : start + PREDICT_BATCH]
-            logits = engine.infer(np.ascontiguousarray(images, net.dtype))
+            logits = self.trainer.engine.infer(np.ascontiguousarray(images, net.dtype), net.logit_layers)
             total += float(self.recipe.loss.forward(logits, labels).sum(dtype=np.float64))
             weight += self.recipe.loss.denominator(labels, net.dtype)
             hits += int((logits.argmax(axis=1) == labels).sum())
@@ -249,7 +246,7 @@ class TrainingLoop:
         where = f"after epoch {progress.epoch}" + (f" and {progress.step} of {self.steps} steps" if progress.step else "")
         kept = f"best (epoch {progress.best['epoch']}) is" if progress.best else "the weights so far are"
         source = [self._record.source] if self._record.source else []
-        command = shlex.join(["minicnn", "train", *source, "--resume", str(path)])
+        command = program() + " " + shlex.join(["train", *source, "--resume", str(path)])
         raise Interrupted(f"stopped {where}; {kept} in {path / run_folder.MODEL}; go on: {command}", path)
 
     def _finish(self) -> Run:

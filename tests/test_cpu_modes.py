@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding
 import pytest
 from mode_grid import check
 
@@ -60,6 +61,10 @@ def test_the_modes_are_what_they_say(tmp_path):
     assert said["without the compiler"][0] == "1" and said["without the compiler"][3] == "minicnn.kernels.simd_python"
     assert said["with bounds checks"][1] == "1"
     assert said["for haswell"][2] == said["for any processor"][2] == "6"
+    own = llvmlite.binding.get_host_cpu_name()          # named or not, one folder of kernels must mean one size of tile
+    named, unnamed = (subprocess.run([sys.executable, "-c", code], env=os.environ | {"NUMBA_CPU_NAME": name}, cwd=tmp_path,
+                                     capture_output=True, text=True).stdout.split() for name in (own, ""))
+    assert named[4] != unnamed[4] or named[2] == unnamed[2]
     keys = {mode: words[-1] for mode, words in said.items() if mode != "without the compiler"}
     assert len(set(keys.values())) == len(keys)                         # each mode has its own folder of compiled kernels
 

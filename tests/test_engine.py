@@ -90,8 +90,11 @@ def test_a_small_net_wakes_no_other_thread():
 
 def test_shards_are_the_batch_in_order():
     engine = Engine(plain_net().layers, SHAPE, 2)
-    for n in (0, 1, 5, 31, 32, 33, 64, 77):
+    for size, n in itertools.product((8, 64), (0, 1, 5, 31, 32, 33, 64, 77, 130, 300, 401)):
+        engine.shard_images = size
         cuts = engine.shards(n)
+        sizes = [cut.stop - cut.start for cut in cuts]
+        assert max(sizes) - min(sizes) <= 1
         assert [i for cut in cuts for i in range(n)[cut]] == list(range(n))
         assert all(cut.stop - cut.start <= max(engine.shard_images, 2 * FEWEST_IMAGES) for cut in cuts)
         assert len(cuts) in (1, 2) or len(cuts) % 4 == 0

@@ -132,7 +132,7 @@ def test_a_strided_result_is_made_plain():
 def test_a_missing_method_is_named(method):
     layer = wrong(**{method: getattr(mc.Layer, method)})
     net = net_of(layer)
-    with pytest.raises(NotImplementedError, match=rf"MyLayer has no {method}\("):
+    with pytest.raises(LayerError, match=rf"MyLayer has no {method}\("):
         y, caches = net.forward(images(), train=True)
         net.backward(y, caches)
 
@@ -142,3 +142,27 @@ def test_a_layer_without_settings_takes_no_arguments():
         mc.ReLU(3)
     with pytest.raises(TypeError, match="Flatten takes no arguments"):
         mc.Flatten(x=1)
+
+
+class OnlyDx(mc.Layer):
+    def forward(self, x, train=False, rng=None):
+        return x, None
+
+    def backward(self, dy, cache):
+        return dy
+
+
+class OnlyY(OnlyDx):
+    def forward(self, x, train=False, rng=None):
+        return x
+
+
+@pytest.mark.parametrize(("kind", "message"), [
+    (OnlyDx, r"OnlyDx.backward returned \(2,3\); it must return \(dx, {name: gradient}\)"),
+    (OnlyY, r"OnlyY.forward returned \(2,3\); it must return \(y, cache\)")])
+def test_what_is_not_a_pair_is_named(kind, message):
+    net = mc.Sequential([mc.Dense(3), kind()], (3,))
+    with pytest.raises(LayerError, match=message):
+        mc.Trainer(net).step(np.ones((2, 3)), [0, 1])
+    with pytest.raises(LayerError, match="it must return"):
+        mc.check(kind(), (3,))

@@ -156,7 +156,7 @@ def test_no_state_in_the_middle_of_an_update():
         trainer.state()
     trainer.step(*batch())
     assert trainer.state()["counters/step"] == 1
-    with pytest.raises(ValueError, match="accumulate must be at least 1"):
+    with pytest.raises(ValueError, match="accumulate must lie in 1"):
         mc.Trainer(make_net(), accumulate=0)
 
 

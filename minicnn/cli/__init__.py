@@ -133,7 +133,9 @@ def _write_bug(error: BaseException) -> str | None:
     text = "".join(traceback.format_exception(error))
     try:
         if folder := getattr(error, "run_folder", None):
-            path = Path(folder) / "bug.txt"
+            from ..run_folder import BUG as TRACEBACK
+
+            path = Path(folder) / TRACEBACK
             path.write_text(text, "utf-8", "backslashreplace")
             return str(path)
         handle, name = tempfile.mkstemp(prefix="minicnn-bug-", suffix=".txt")

@@ -5,6 +5,7 @@ import os
 import click
 
 from ..errors import UsageError
+from ..program import program
 from .opening import open_run
 from .options import Common, Verb, common
 from .screen import printable
@@ -31,7 +32,7 @@ def command(shared: Common, run, data, on, net):
         if model.classes is None or model.preprocessing is None:
             raise UsageError(f"{run} was saved before it was trained: it knows no classes")
         found = None  # its tests.jsonl counts openings of its own test part
-        loaded = load(data, like=model, command=f"minicnn evaluate {run}")
+        loaded = load(data, like=model, command=f"{program()} evaluate {run}")
     with blame(net):
         sheet = evaluate(model, loaded, on, found)
     shared.screen.answer("\n".join(printable(line) for line in str(sheet).splitlines()))

@@ -7,6 +7,7 @@ import os
 import click
 
 from ..errors import EnvironmentProblem, UsageError
+from ..program import program
 from .options import Common, Verb, common, read_config
 
 # Defaults, found by trying on digits (tiny, 8 seeds: 98.6 % of the test part on average), photos of hand signs (vgg) and
@@ -69,7 +70,7 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
     if data is None:
         raise UsageError("train needs DATA: a folder, a file, or digits")
     shares_of_parts = shares(split) if split else (80.0, 10.0, 10.0)
-    loaded = load(data, size=size, split=shares_of_parts)
+    loaded = load(data, size=size, split=shares_of_parts, command=f"{program()} train")
     built, net_name = _net(net, loaded, shared)
     defaults = LR_TINY if net_name == "tiny" else LR
     step = _optimizer(optimizer, defaults[optimizer] if lr is None else lr)

@@ -7,6 +7,7 @@ from .. import run_folder, summary
 from ..callbacks import Callback
 from ..evaluate import wilson
 from ..machine import peak_memory
+from ..program import program
 from .screen import Screen, printable
 
 FORECAST_AFTER = 1.0  # seconds of training after which its length can be told
@@ -86,7 +87,7 @@ class TrainScreen(Callback):
                 f"always saying '{common}' gives {max(counts) / n:.3f}"
             )
         screen.answer(f"weights sha256 {run.weights_sha256[:16]} (same for any number of threads)")
-        screen.note(f"next: minicnn evaluate {run.folder}      minicnn predict {run.folder} IMAGE")
+        screen.note(f"next: {program()} evaluate {run.folder}      {program()} predict {run.folder} IMAGE")
         screen.result(
             {
                 "run": str(run.folder),

@@ -63,15 +63,15 @@ class Layer:
 
     def forward(self, x: np.ndarray, train: bool = False, rng: Keys | None = None) -> tuple[np.ndarray, Any]:
         """y, cache. `x` (N, *input_shape); `y` (N, *output_shape) in the dtype of x."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward(x, train=False, rng=None).")
+        raise LayerError(f"{type(self).__name__} has no forward(x, train=False, rng=None).")
 
     def backward(self, dy: np.ndarray, cache: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """dx, grads of the loss, from dy of the shape of y; grads are summed over the images of the call."""
-        raise NotImplementedError(f"{type(self).__name__} has no backward(dy, cache).")
+        raise LayerError(f"{type(self).__name__} has no backward(dy, cache).")
 
     def backward_weights(self, dy: np.ndarray, cache: Any) -> dict[str, np.ndarray]:
         """grads alone: nobody asks for dx of a net's first layer."""
-        return self.backward(dy, cache)[1]
+        return pair_of(self, "backward", self.backward(dy, cache))[1]
 
     def whole_batch(self, train: bool) -> bool:
         """Whether the images of a batch depend on each other in this pass."""
@@ -80,13 +80,13 @@ class Layer:
     def forward_shards(self, xs: list, train: bool, rngs: list | None, run: Callable) -> list[tuple[np.ndarray, Any]]:
         """(y, cache) of each shard, for a layer that needs the whole batch. `run(f, *lists)` maps over shards."""
         x = join(xs)
-        y, cache = self.forward(x, train, join_keys(rngs))
+        y, cache = pair_of(self, "forward", self.forward(x, train, join_keys(rngs)))
         return [(part, cache) for part in split(check_forward(self, y, len(x), x.dtype), xs)]
 
     def backward_shards(self, dys: list, caches: list, run: Callable) -> tuple[list, dict[str, np.ndarray]]:
         """The shards' dx, and grads of the whole batch."""
         dy = join(dys)
-        dx, grads = self.backward(dy, caches[0])
+        dx, grads = pair_of(self, "backward", self.backward(dy, caches[0]))
         check_backward(self, dx, (len(dy), *self.input_shape), grads, dy.dtype)
         return split(dx, dys), grads
 
@@ -145,6 +145,14 @@ def build(layer: Layer, input_shape: Shape, rng) -> Shape:
                 raise LayerError(f"{type(layer).__name__}.{kind}[{name!r}] must be a NumPy array, not {_found(array)}.")
     layer.input_shape, layer.output_shape = input_shape, tuple(int(n) for n in shape)
     return layer.output_shape
+
+
+def pair_of(layer: Layer, method: str, result: Any) -> tuple:
+    """What `forward` or `backward` returned, held to being a pair."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        wanted = "(y, cache)" if method == "forward" else "(dx, {name: gradient})"
+        raise LayerError(f"{type(layer).__name__}.{method} returned {_found(result)}; it must return {wanted}.")
+    return result
 
 
 def check_forward(layer: Layer, y: Any, n: int, dtype: np.dtype) -> np.ndarray:

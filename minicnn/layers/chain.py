@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .base import Layer, check_backward, check_forward
+from .base import Layer, check_backward, check_forward, pair_of
 
 
 def flatten(layers) -> Iterator[Layer]:
@@ -34,7 +34,7 @@ def forward(layers, x, train, keys) -> tuple[np.ndarray, list]:
     """Layers on one shard: y, and a cache for each layer."""
     caches = []
     for layer in layers:
-        y, cache = layer.forward(x, train, keys)
+        y, cache = pair_of(layer, "forward", layer.forward(x, train, keys))
         x = check_forward(layer, y, len(x), x.dtype)
         caches.append(cache)
     return x, caches
@@ -43,7 +43,8 @@ def forward(layers, x, train, keys) -> tuple[np.ndarray, list]:
 def infer(layers, x) -> np.ndarray:
     """Layers on one shard in evaluation mode: y alone."""
     for layer in layers:
-        x = check_forward(layer, layer.forward(x, False, None)[0], len(x), x.dtype)
+        y, _ = pair_of(layer, "forward", layer.forward(x, False, None))
+        x = check_forward(layer, y, len(x), x.dtype)
     return x
 
 
@@ -57,7 +58,7 @@ def backward(layers, dy, caches, need_dx: bool = True) -> tuple[np.ndarray | Non
     for i in range(len(layers) - 1, first - 1, -1):
         layer, wanted = layers[i], need_dx or i > first
         if wanted:
-            dx, grads[i] = layer.backward(dy, caches[i])
+            dx, grads[i] = pair_of(layer, "backward", layer.backward(dy, caches[i]))
         else:
             dx, grads[i] = None, layer.backward_weights(dy, caches[i])
         check_backward(layer, dx, (len(dy), *layer.input_shape), grads[i], dy.dtype, wanted)
