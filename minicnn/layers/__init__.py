@@ -28,13 +28,13 @@ def from_spec(spec: dict, registry: dict[str, type[Layer]] | None = None) -> Lay
 
     Raises LayerError for an unknown name and for arguments that the layer refuses.
     """
-    registry = REGISTRY if registry is None else registry
+    known = REGISTRY if registry is None else registry
     config = dict(spec)
     name = config.pop("layer", None)
-    if not isinstance(name, str) or name not in registry:
-        raise LayerError(f"no layer {name!r}; known: {', '.join(registry)}")
+    if not isinstance(name, str) or name not in known:
+        raise LayerError(f"no layer {name!r}; known: {', '.join(known)}")
     try:
-        return registry[name].from_config(config, registry)
+        return known[name].from_config(config, known)
     except (TypeError, ValueError, KeyError) as error:
         raise LayerError(f"{name}: {error}") from error
 

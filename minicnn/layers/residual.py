@@ -87,7 +87,7 @@ class Residual(Layer):
         return {"layers": list(map(to_spec, self.layers)), "shortcut": list(map(to_spec, self.shortcut))}
 
     @classmethod
-    def from_config(cls, config, registry=None):
+    def from_config(cls, config, registry: dict | None = None):
         from . import from_spec
         if config.keys() != {"layers", "shortcut"}:
             raise ValueError(f"Residual needs layers and shortcut, got {sorted(config)}")
