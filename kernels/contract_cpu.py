@@ -24,15 +24,12 @@ Columns come in panels of PANEL; b may be packed so that a panel is one run of m
 keeps its rows from falling into the same sets of the first-level cache. Each element of out is one chain of fused
 multiply-adds over t, u, v in order, from 0, and start is added last: how the tiles are cut never changes a bit.
 """
-from llvmlite import binding
-from numba import config, types
+from numba import types
 
+from .host import WIDE
 from .jit import inlined, linked
 from .simd import LANES, row_steps, tile_add, tile_fma, tile_store, tile_zeros
 
-# A processor that was named (NUMBA_CPU_NAME) gets the small tile. The cache's key holds the name too: kernels and contract,
-# each from the cache, must agree on PANEL.
-WIDE = not config.CPU_NAME and binding.get_host_cpu_features().get("avx512f", False)
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
 PANEL = LANES * VECTORS
 

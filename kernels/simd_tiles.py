@@ -4,7 +4,20 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from .simd_llvm import I64, LANES, VECTOR, below_mask, call_named, constant, pointer_to, read, spread, write
+from .simd_llvm import (
+    I64,
+    LANES,
+    VECTOR,
+    below_mask,
+    call_named,
+    constant,
+    pointer_to,
+    read,
+    read_masked,
+    spread,
+    write,
+    write_tail,
+)
 
 __all__ = ["row_steps", "tile_add", "tile_fma", "tile_store", "tile_zeros"]
 
@@ -35,7 +48,7 @@ def tile_zeros(typing, m, nv):
 def _row(builder, pointer, nv, mask):
     """nv vectors from `pointer` on, the last one masked."""
     places = [builder.gep(pointer, [ir.Constant(I64, c * LANES)]) for c in range(nv)]
-    return [read(builder, p, mask=mask if c == nv - 1 else None) for c, p in enumerate(places)]
+    return [read(builder, p) for p in places[:-1]] + [read_masked(builder, places[-1], mask)]
 
 
 @intrinsic
@@ -56,12 +69,15 @@ def tile_add(typing, t, a, i, step, n):
 def tile_store(typing, t, a, i, step, n):
     def generate(context, builder, signature, args):
         tile, array, index, distance, count = args
-        base, mask = pointer_to(context, builder, a, array, index), below_mask(builder, count)
+        base = pointer_to(context, builder, a, array, index)
         for r in range(t.m):
             row = builder.gep(base, [builder.mul(distance, ir.Constant(I64, r))])
             for c in range(t.nv):
-                place = builder.gep(row, [ir.Constant(I64, c * LANES)])
-                write(builder, builder.extract_value(tile, r * t.nv + c), place, mask if c == t.nv - 1 else None)
+                place, vector = builder.gep(row, [ir.Constant(I64, c * LANES)]), builder.extract_value(tile, r * t.nv + c)
+                if c == t.nv - 1:
+                    write_tail(builder, vector, place, count)
+                else:
+                    write(builder, vector, place)
         return context.get_dummy_value()
     return types.void(t, a, types.int64, types.int64, types.int64), generate
 
