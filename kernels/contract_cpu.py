@@ -22,13 +22,14 @@ of b + 1 spread value of a = 31 of the 32 registers of AVX-512; 6 x 1 tiles of 1
 to the largest has a compiled tile, and M rows are cut into nearly equal parts, so no row is computed twice or in vain.
 Columns come in panels of PANEL; b may be packed so that a panel is one run of memory (`pack` in conv2d_cpu.py), which
 keeps its rows from falling into the same sets of the first-level cache. Each element of out is one chain of fused
-multiply-adds over t, u, v in order, from 0, and start is added last: how the tiles are cut never changes a bit.
+multiply-adds over t, u, v in order, from 0, start is added last, and then comes ReLU, where it is wanted: how the tiles
+are cut never changes a bit.
 """
 from numba import types
 
 from .host import WIDE
 from .jit import inlined, linked
-from .simd import LANES, row_steps, tile_add, tile_fma, tile_store, tile_zeros
+from .simd import LANES, row_steps, tile_add, tile_fma, tile_relu, tile_store, tile_zeros
 
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
 PANEL = LANES * VECTORS
@@ -36,7 +37,7 @@ PANEL = LANES * VECTORS
 
 def _tile(m, nv):
     @inlined
-    def tile(a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail):
+    def tile(a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail, relu):
         sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction
         acc, rows = tile_zeros(m, nv), row_steps(step_a)
         for t in range(sum_t):
@@ -44,7 +45,8 @@ def _tile(m, nv):
                 first_a, first_b = ia + t * at + u * au, ib + t * bt + u * bu
                 for v in range(sum_v):
                     acc = tile_fma(acc, a, first_a + v * av, rows, b, first_b + v * bv, tail)
-        tile_store(tile_add(acc, start, istart, step_start, tail), out, iout, step_out, tail)
+        acc = tile_add(acc, start, istart, step_start, tail)
+        tile_store(tile_relu(acc) if relu else acc, out, iout, step_out, tail)
     return tile
 
 
@@ -53,7 +55,7 @@ def _chooser(nv):
 
     One flat function: were each height to call the next, LLVM would optimise every tile once per level above it.
     """
-    names = "a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail"
+    names = "a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail, relu"
     lines = [f"def choose(height, {names}):"] + [f"    if height == {m}: tile{m}({names})" for m in range(1, ROWS + 1)]
     scope = {"__name__": __name__} | {f"tile{m}": _tile(m, nv) for m in range(1, ROWS + 1)}
     exec("\n".join(lines), scope)
@@ -65,9 +67,9 @@ _FULL = _chooser(VECTORS) if VECTORS > 1 else _NARROW
 _FLAT = types.float32[::1]
 
 
-@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 26))
+@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 27))
 def contract(a, b, start, out, numbers):
-    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0) = numbers
+    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0, relu) = numbers
     reduction = (T, U, V, at, au, av, bt, bu, bv)
     parts = (M + ROWS - 1) // ROWS
     for panel in range((K + PANEL - 1) // PANEL):
@@ -80,7 +82,7 @@ def contract(a, b, start, out, numbers):
                     ia, ib = a0 + n * an + o * ao + i * ai, o * bo + panel * bk
                     istart, iout = n * sn + o * so + i * si + panel * sk, n * on + o * oo + i * oi + panel * PANEL
                     if columns > LANES:
-                        _FULL(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns - LANES)
+                        _FULL(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns - LANES, relu)
                     else:
-                        _NARROW(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns)
+                        _NARROW(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns, relu)
                     i += height

@@ -33,6 +33,17 @@ def pack(w):
 @cpu_kernel
 def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
     """y = x * w + b: the convolution of each image with K filters, plus a bias."""
+    convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, 0, contract)
+
+
+@cpu_kernel
+def conv2d_relu_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
+    """y = relu(x * w + b), while the sums are in registers."""
+    convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, 1, contract)
+
+
+@helper
+def convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, relu, contract):
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
     R, S = w.shape[:2]
@@ -52,7 +63,7 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
             height * width * C, stride_h * width * C, stride_w * C,             # a by n, o, i
             0, width * C, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,     # a by t, u, v; b by o, t, u, v, panel
             0, 0, 0, PANEL,                                                     # start by n, o, i, panel
-            P * Q * K, Q * K, K, 0))                                            # out by n, o, i; first of a
+            P * Q * K, Q * K, K, 0, relu))                                      # out by n, o, i; first of a
 
 
 @cpu_kernel
@@ -66,24 +77,50 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
 
 @cpu_kernel
 def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left, contract):
-    """dw: the sum over pixels of x times dy, in runs of about CHAIN pixels that add up; db: the sum of dy.
+    """dw: the sum over pixels of x times dy, in runs of about CHAIN pixels that add up; db: the sum of dy."""
+    (N, P, Q, K), total = dy.shape, np.zeros(dw.size, np.float32)
+    add_weight_gradient(x, dy, dw.shape, total, stride_h, stride_w, pad_top, pad_left, contract)
+    in_order_of_weights(total, dw)
+    sum_rows(dy.reshape(dy.size), N * P * Q, K, db)
 
-    Lanes run over the filters k and rows of a tile over the taps (s, c), or, where that takes fewer vectors, the other way
-    round (K = 10, 3x3x10: 10 rows of 2 vectors instead of 30 of 1); then dw is made as (r, k, (s, c)) first.
+
+@helper
+def lanes_over_taps(w_shape):
+    """Whether lanes run over the taps (s, c) instead of the filters k, since that takes fewer vectors.
+
+    K = 10, 3x3x10: 10 rows of 2 vectors instead of 30 of 1.
     """
+    R, S, C, K = w_shape
+    return clearly_fewer(K * ((S * C + LANES - 1) // LANES), S * C * ((K + LANES - 1) // LANES))
+
+
+@helper
+def in_order_of_weights(total, dw):
+    """dw from a total of add_weight_gradient: (r, s, c, k), or (r, k, (s, c)) where lanes run over the taps."""
+    R, S, C, K = dw.shape
+    run, weights = S * C, dw.reshape(dw.size)
+    if lanes_over_taps(dw.shape):
+        for r in range(R):
+            for tap in range(run):
+                for k in range(K):
+                    weights[(r * run + tap) * K + k] = total[(r * K + k) * run + tap]
+    else:
+        weights[:] = total
+
+
+@helper
+def add_weight_gradient(x, dy, w_shape, total, stride_h, stride_w, pad_top, pad_left, contract):
+    """total += the sum over pixels of x times dy; for its order see in_order_of_weights."""
     N, H, W, C = x.shape
     P, Q, K = dy.shape[1:]
-    R, S = dw.shape[:2]
+    R, S = w_shape[:2]
     run = S * C
     rows, cols = (P - 1) * stride_h + R, (Q - 1) * stride_w + S
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
     images, windows = max(1, CHAIN // (P * Q)), min(P, max(1, CHAIN // Q))      # of a run: whole images, or rows of one
     scratch = np.empty((0 if inside else min(N, images), rows, cols, C), np.float32)
     height, width = (H, W) if inside else (rows, cols)
-    turned = clearly_fewer(K * ((run + LANES - 1) // LANES), run * ((K + LANES - 1) // LANES))
-    gradient, weights = dy.reshape(dy.size), dw.reshape(dw.size)
-    out = np.empty(dw.size, np.float32) if turned else weights
-    out[:] = 0
+    turned, gradient = lanes_over_taps(w_shape), dy.reshape(dy.size)
     for first in range(0, N, images):
         count = min(images, N - first)
         if not inside:
@@ -93,23 +130,17 @@ def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left,
         for p in range(0, P, windows):
             lines, place, deltas = min(windows, P - p), p * row, gradient[(first * P + p) * Q * K:]
             if turned:
-                call(contract, deltas, pixels[place:], out, out, (
+                call(contract, deltas, pixels[place:], total, total, (
                     1, R, K, run, count, lines, Q,                              # N O M K, T U V
                     0, 0, 1, P * Q * K, Q * K, K,                               # a by n, o, i, t, u, v
                     step, image, row, pixel, PANEL,                             # b by o, t, u, v, panel
-                    0, K * run, run, PANEL, 0, K * run, run, 0))                # start by n, o, i, panel: dw so far; out
+                    0, K * run, run, PANEL, 0, K * run, run, 0, 0))             # start by n, o, i, panel: dw so far; out
             else:
-                call(contract, pixels, deltas, out, out, (
+                call(contract, pixels, deltas, total, total, (
                     1, R, run, K, count, lines, Q,                              # N O M K, T U V
                     0, step, 1, image, row, pixel,                              # a by n, o, i, t, u, v
                     0, P * Q * K, Q * K, K, PANEL,                              # b by o, t, u, v, panel
-                    0, run * K, K, PANEL, 0, run * K, K, place))                # start by n, o, i, panel; out; first of a
-    if turned:
-        for r in range(R):
-            for tap in range(run):
-                for k in range(K):
-                    weights[(r * run + tap) * K + k] = out[(r * K + k) * run + tap]
-    sum_rows(gradient, N * P * Q, K, db)
+                    0, run * K, K, PANEL, 0, run * K, K, place, 0))             # start by n, o, i, panel; out; first of a
 
 
 @helper

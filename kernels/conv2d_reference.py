@@ -3,6 +3,7 @@
 Tap (r, s) of the filter at place (p, q) meets the pixel  h = p stride_h + r - pad_top,  i = q stride_w + s - pad_left.
 
     forward          y[n,p,q,k]  = b[k] + sum over r,s,c of x[n,h,i,c] w[r,s,c,k]
+    relu_forward     y           = 0 if that is <= 0, else that; NaN passes
     backward_input   dx[n,h,i,c] = sum over k, and over taps and places that meet at (h, i), of dy[n,p,q,k] w[r,s,c,k]
     backward_weight  dw[r,s,c,k] = sum over n,p,q of x[n,h,i,c] dy[n,p,q,k]
                      db[k]       = sum over n,p,q of dy[n,p,q,k]
@@ -25,6 +26,13 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left):
     y[...] = b
     for r, s in np.ndindex(size):
         y += tap(frame, r, s, places, stride) @ w[r, s]                     # (N,P,Q,C) @ (C,K) -> (N,P,Q,K)
+
+
+@reference_kernel
+def conv2d_relu_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left):
+    """x (N,H,W,C), w (R,S,C,K), b (K,) -> y (N,P,Q,K), ReLU applied."""
+    conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left)
+    y[y.real <= 0] = 0
 
 
 @reference_kernel

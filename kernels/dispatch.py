@@ -9,10 +9,11 @@ import numpy as np
 from .table import SPECS
 
 FAMILIES = {                    # file -> how its kernels' names begin
-    "conv2d": ("conv2d_",), "pool2d": ("maxpool2d_", "avgpool2d_", "global_avgpool2d_"), "dense": ("dense_",),
+    "conv2d": ("conv2d_",), "convpool2d": ("convpool2d_",), "dense": ("dense_",),
+    "pool2d": ("maxpool2d_", "avgpool2d_", "global_avgpool2d_"),
     "activation": ("relu_", "leaky_relu_", "sigmoid_", "tanh_", "gelu_"), "softmax": ("softmax_forward", "softmax_backward"),
     "loss": ("softmax_cross_entropy_", "mean_squared_error_"), "batchnorm": ("batchnorm_",), "dropout": ("dropout_",),
-    "update": ("sgd_", "nesterov_", "adam_", "adamw_"),
+    "update": ("accumulate", "sgd_", "nesterov_", "adam_", "adamw_"),
 }
 KERNELS = tuple(SPECS)
 _FAMILY_OF = {name: family for name in KERNELS for family, starts in FAMILIES.items() if name.startswith(starts)}
@@ -40,6 +41,8 @@ def get(name: str, dtype):
     if overrides:
         if name in overrides:
             return overrides[name]
+        if "tape" in overrides:
+            return overrides["tape"].recorder(name, function("cpu", name))
         if "column" in overrides:
             return function(overrides["column"], name)
     return function("cpu" if dtype == _FLOAT32 else "reference", name)
@@ -61,6 +64,21 @@ def use(column: str | None = None, **kernels):
         kernels = {"column": column} | kernels
     outer = {} if column is not None else _overrides.get()      # a named column hides the kernels named outside
     token = _overrides.set(outer | kernels)
+    try:
+        yield
+    finally:
+        _overrides.reset(token)
+
+
+def replaced() -> bool:
+    """Whether `use` is in force here: then layers run one by one, each with the kernels it asks for."""
+    return bool(_overrides.get())
+
+
+@contextlib.contextmanager
+def recording(tape):
+    """Within the block, each kernel of the cpu column that is asked for is noted on the tape as it runs (tape.py)."""
+    token = _overrides.set({"tape": tape})
     try:
         yield
     finally:

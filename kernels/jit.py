@@ -161,8 +161,13 @@ class Kernel:
         if not self.dispatcher(*arrays, *args[len(arrays):], *self.addresses):
             raise AssertionError(f"{self.spec.name}: the compiled check refuses what the validator accepts")
 
+    def entry(self, arrays):
+        """(address, links): the compiled variant for these arrays, and what it takes behind the table's arguments."""
+        result = self.dispatcher.overloads[self._prepare(arrays)]
+        return result.library.get_pointer_to_function(result.fndesc.llvm_func_name), list(self.addresses)
+
     def _prepare(self, arrays):
-        """Has the variant for arrays with these numbers of axes."""
+        """Has the variant for arrays with these numbers of axes; returns its signature."""
         floats = {"float": types.float32, "uint8": types.uint8, "int64": types.int64}
         signature = tuple(types.Array(floats[a.dtype], v.ndim, "C") for a, v in zip(self.spec.arrays, arrays, strict=True))
         signature += (types.int64,) * len(self.spec.integers) + (types.float64,) * len(self.spec.floats)
@@ -177,6 +182,7 @@ class Kernel:
                 self.dispatcher = dispatcher
             elif signature not in self.dispatcher.overloads:
                 _compile(self.dispatcher, signature)
+        return signature
 
 
 cpu_kernel = Kernel
@@ -214,8 +220,8 @@ def _conditions(spec: Spec) -> list[str]:
         tests.append(f"{low} <= {name} <= {high}")
     tests += ["0 <= rate < 1"] if "rate" in spec.floats else []
     tests += ["size_h * size_w <= 255"] if "size_h" in spec.integers else []
-    for axis, out, window, stride, pad, pool in spec.windows:
-        size = bound.get(window, window)
+    for axis, out, sizes, stride, pad, pool in spec.windows:
+        size = " + ".join(bound.get(name, name) for name in sizes) + f" - {len(sizes) - 1}"
         tests.append(f"fit({bound[axis]}, {bound[out]}, {size}, {stride}, {pad}, {f'{size} - 1' if pool else PAD_LIMIT})")
     for output in spec.outputs:
         tests += [f"not overlap({output.name}, {a.name})" for a in spec.arrays if a.name != output.name]

@@ -14,10 +14,11 @@ lanes of a sum do not change with the machine.
     i + k   i - k   i & k   i << k   i >> k                                         k is an int
     sum_lanes(v)   max_lanes(v): NaN when a lane is NaN
     tile_zeros(m, nv)   tile_fma(t, a, i, rows, b, j, n)   tile_add(t, a, i, step, n)   tile_store(t, a, i, step, n)
-    row_steps(step)
+    row_steps(step)   tile_relu(t)   tile_load(m, nv, a, i, step)   tile_axpy(t, s, a, i, step)   tile_scatter(t, s, a, i, step)
         t[r, c] for r < m, c < nv: vector c of row r; rows lie `step` elements apart in memory; n lanes of the last
         vector of each row exist. tile_fma: t[r, c] += a[i + r * step] * b[j + 16 c :][:16], the rank-1 update all
-        contractions are made of, with rows = row_steps(step).
+        contractions are made of, with rows = row_steps(step). tile_axpy: t += s * what lies at the tile's place in a;
+        tile_scatter: what lies there += s * t. Both, and tile_load, move full vectors.
 
 Where an operand may be a number, it is spread over the lanes. Nothing here checks bounds: `jit.py` puts a compiled check
 in front of each kernel, and the tests run the kernels on arrays that end at a protected page. With NUMBA_DISABLE_JIT=1

@@ -158,3 +158,24 @@ def row_steps(step):
 def tile_fma(t, a, i, rows, b, j, n):
     pixels = np.array([a.reshape(-1)[i + r * rows] for r in range(len(t))], np.float64)
     return (pixels[:, None] * _row(b, j, t.shape[1] // LANES, n) + t).astype(np.float32)
+
+
+def tile_relu(t):
+    return np.where(t <= 0, np.float32(0), t)
+
+
+def _rows(t, a, i, step):
+    return [a.reshape(-1)[i + r * step:i + r * step + t.shape[1]] for r in range(len(t))]
+
+
+def tile_load(m, nv, a, i, step):
+    return np.stack(_rows(tile_zeros(m, nv), a, i, step))
+
+
+def tile_axpy(t, s, a, i, step):
+    return (np.stack(_rows(t, a, i, step)).astype(np.float64) * s + t).astype(np.float32)
+
+
+def tile_scatter(t, s, a, i, step):
+    for row, place in zip(t, _rows(t, a, i, step), strict=True):
+        place[:] = row.astype(np.float64) * s + place

@@ -19,7 +19,7 @@ from .simd_llvm import (
     write_tail,
 )
 
-__all__ = ["row_steps", "tile_add", "tile_fma", "tile_store", "tile_zeros"]
+__all__ = ["row_steps", "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter", "tile_store", "tile_zeros"]
 
 
 class Tile(types.Type):
@@ -117,7 +117,63 @@ def tile_fma(typing, t, a, i, rows, b, j, n):
             pixel = spread(builder, builder.load(place))
             for c, weight in enumerate(weights):
                 k = r * t.nv + c
-                total = call_named(builder, f"llvm.fma.v{LANES}f32", VECTOR, [pixel, weight, builder.extract_value(tile, k)])
-                tile = builder.insert_value(tile, total, k)
+                tile = builder.insert_value(tile, _fma(builder, pixel, weight, builder.extract_value(tile, k)), k)
         return tile
     return t(t, a, types.int64, _STEPS, b, types.int64, types.int64), generate
+
+
+# ---- full vectors alone: sparse gradients (convpool2d_gradients.py) ----
+
+def _vectors(context, builder, t, a, array, index, distance):
+    """(k, pointer): where vector k of the tile lies in memory."""
+    base = pointer_to(context, builder, a, array, index)
+    for k in range(t.m * t.nv):
+        row = builder.gep(base, [builder.mul(distance, ir.Constant(I64, k // t.nv))])
+        yield k, builder.gep(row, [ir.Constant(I64, k % t.nv * LANES)])
+
+
+def _fma(builder, v, w, u):
+    return call_named(builder, f"llvm.fma.v{LANES}f32", VECTOR, [v, w, u])
+
+
+@intrinsic(prefer_literal=True)
+def tile_load(typing, m, nv, a, i, step):
+    t = Tile(m.literal_value, nv.literal_value)
+
+    def generate(context, builder, signature, args):
+        tile = ir.Constant(ir.ArrayType(VECTOR, t.m * t.nv), ir.Undefined)
+        for k, place in _vectors(context, builder, t, a, *args[2:]):
+            tile = builder.insert_value(tile, read(builder, place), k)
+        return tile
+    return t(m, nv, a, types.int64, types.int64), generate
+
+
+@intrinsic
+def tile_relu(typing, t):
+    def generate(context, builder, signature, args):
+        tile, zero = args[0], constant(VECTOR, 0.0)
+        for k in range(t.m * t.nv):
+            v = builder.extract_value(tile, k)
+            tile = builder.insert_value(tile, builder.select(builder.fcmp_ordered("<=", v, zero), zero, v), k)
+        return tile
+    return t(t), generate
+
+
+@intrinsic
+def tile_axpy(typing, t, s, a, i, step):
+    def generate(context, builder, signature, args):
+        tile, factor = args[0], spread(builder, args[1])
+        for k, place in _vectors(context, builder, t, a, *args[2:]):
+            tile = builder.insert_value(tile, _fma(builder, read(builder, place), factor, builder.extract_value(tile, k)), k)
+        return tile
+    return t(t, types.float32, a, types.int64, types.int64), generate
+
+
+@intrinsic
+def tile_scatter(typing, t, s, a, i, step):
+    def generate(context, builder, signature, args):
+        tile, factor = args[0], spread(builder, args[1])
+        for k, place in _vectors(context, builder, t, a, *args[2:]):
+            write(builder, _fma(builder, builder.extract_value(tile, k), factor, read(builder, place)), place)
+        return context.get_dummy_value()
+    return types.void(t, types.float32, a, types.int64, types.int64), generate

@@ -16,8 +16,12 @@ import numpy as np
 
 _TABLE = """
 conv2d_forward            x:NHWC w:RSCK b:K -> y:NPQK              ; stride_h stride_w pad_top pad_left ;
+conv2d_relu_forward       x:NHWC w:RSCK b:K -> y:NPQK              ; stride_h stride_w pad_top pad_left ;
 conv2d_backward_input     dy:NPQK w:RSCK -> dx:NHWC                ; stride_h stride_w pad_top pad_left ;
 conv2d_backward_weight    x:NHWC dy:NPQK -> dw:RSCK db:K           ; stride_h stride_w pad_top pad_left ;
+convpool2d_forward        x:NHWC w:RSCK b:K -> y:NPQK argmax:NPQK:uint8           ; size_h size_w pad_top pad_left ;
+convpool2d_backward_input  dy:NPQK argmax:NPQK:uint8 w:RSCK -> dx:NHWC            ; size_h size_w pad_top pad_left ;
+convpool2d_backward_weight x:NHWC dy:NPQK argmax:NPQK:uint8 -> dw:RSCK db:K       ; size_h size_w pad_top pad_left ;
 maxpool2d_forward         x:NHWC -> y:NPQC argmax:NPQC:uint8       ; size_h size_w stride_h stride_w pad_top pad_left ;
 maxpool2d_backward        dy:NPQC argmax:NPQC:uint8 -> dx:NHWC     ; size_h size_w stride_h stride_w pad_top pad_left ;
 avgpool2d_forward         x:NHWC -> y:NPQC                         ; size_h size_w stride_h stride_w pad_top pad_left ;
@@ -50,6 +54,7 @@ batchnorm_backward_sums   dy:NHWC x:NHWC mean:C var:C -> dgamma:C dbeta:C       
 batchnorm_backward_input  dy:NHWC x:NHWC mean:C var:C gamma:C dgamma:C dbeta:C -> dx:NHWC ; count ; eps
 dropout_forward           x:NE samples:N:int64 -> y:NE mask:NE:uint8 ; seed stream epoch ; rate
 dropout_backward          dy:* mask:*:uint8 -> dx:*                ; ; rate
+accumulate                x:* -> total:*!                          ; ;
 sgd_update                dw:* -> w:*! velocity:*!                 ; ; lr momentum weight_decay
 nesterov_update           dw:* -> w:*! velocity:*!                 ; ; lr momentum weight_decay
 adam_update               dw:* -> w:*! m:*! v:*!                   ; step ; lr beta1 beta2 eps weight_decay
@@ -92,13 +97,20 @@ class Spec:
         return tuple(a for a in self.arrays if a.output)
 
     @property
-    def windows(self) -> tuple[tuple[str, str, str, str, str, bool], ...]:
-        """(input axis, output axis, window extent, stride, pad, is a pool) of height and width, or nothing."""
-        if "stride_h" not in self.integers:
+    def windows(self) -> tuple[tuple[str, str, tuple[str, ...], str, str, bool], ...]:
+        """(input axis, output axis, sizes, stride, pad, is a pool) of height and width, or nothing.
+
+        A window's extent is the one size, or sum of sizes - 1: what a window of windows sees of the input.
+        """
+        if "pad_top" not in self.integers:
             return ()
-        pool = "size_h" in self.integers
-        height, width = ("size_h", "size_w") if pool else ("R", "S")
-        return ("H", "P", height, "stride_h", "pad_top", pool), ("W", "Q", width, "stride_w", "pad_left", pool)
+        pooled, strided = "size_h" in self.integers, "stride_h" in self.integers
+        height, width = (("size_h",), ("size_w",)) if pooled and strided else (("R",), ("S",))
+        if not strided:                         # a convolution of stride 1 under windows of a pool that lie side by side
+            height, width = (*height, "size_h"), (*width, "size_w")
+        down, across = ("stride_h", "stride_w") if strided else ("size_h", "size_w")
+        pool = pooled and strided
+        return ("H", "P", height, down, "pad_top", pool), ("W", "Q", width, across, "pad_left", pool)
 
 
 def _array(text: str, output: bool) -> Array:
@@ -214,8 +226,9 @@ def _extents(spec: Spec, arrays: list[np.ndarray]) -> dict[str, int]:
 
 
 def _check_windows(spec: Spec, number: dict[str, int]) -> None:
-    for axis, out, window, stride, pad, pool in spec.windows:
-        size, extent, outputs, step, before = number[window], number[axis], number[out], number[stride], number[pad]
+    for axis, out, sizes, stride, pad, pool in spec.windows:
+        window, size = " + ".join(sizes) + " - 1" * (len(sizes) > 1), sum(number[name] for name in sizes) - len(sizes) + 1
+        extent, outputs, step, before = number[axis], number[out], number[stride], number[pad]
         after = (outputs - 1) * step + size - before - extent
         reading = (f"{spec.name}: {out}={outputs} windows of {window}={size} with {stride}={step} over {axis}={extent} and "
                    f"{pad}={before} leave {after} rows or columns of padding behind the input")

@@ -1,4 +1,6 @@
-"""One optimizer step on one array of weights, in place; PyTorch's formulas.
+"""Sums of gradients, and one optimizer step on one array of weights, in place; PyTorch's formulas.
+
+    total += x
 
     g = dw + weight_decay w                                                   (AdamW: g = dw, and w shrinks by lr weight_decay w)
     sgd        v = momentum v + g,   w -= lr v
@@ -11,6 +13,14 @@ import numpy as np
 
 from .jit import cpu_kernel, helper
 from .simd import LANES, fma, load_tail, sqrt, store_tail
+
+
+@cpu_kernel
+def accumulate(x, total):
+    """total += x."""
+    for i in range(0, x.size, LANES):
+        rest = x.size - i
+        store_tail(total, i, load_tail(total, i, rest) + load_tail(x, i, rest), rest)
 
 
 @cpu_kernel

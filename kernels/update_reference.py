@@ -1,4 +1,6 @@
-"""One step of an optimizer: the gradient dw moves the weights w and the optimizer's memory, all in place.
+"""Sums of gradients, and one step of an optimizer: the gradient dw moves the weights w and the optimizer's memory, all in place.
+
+    accumulate  total = total + x: gradients of the parts of a batch
 
     sgd       g = dw + weight_decay w              velocity = momentum velocity + g   w = w - lr velocity
     nesterov  g = dw + weight_decay w              velocity = momentum velocity + g   w = w - lr (g + momentum velocity)
@@ -16,6 +18,12 @@ al. 2013 (momentum; the learning rate stands outside the velocity here), Kingma 
 import numpy as np
 
 from .table import reference_kernel
+
+
+@reference_kernel
+def accumulate(x, total):
+    """x -> total."""
+    total += x
 
 
 @reference_kernel

@@ -11,6 +11,7 @@ order. So who computes what never changes a bit: 1, 2 or 7 threads give the same
 """
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import itertools
@@ -22,10 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import memory
+from . import kernels, memory, recorded
 from .arguments import whole
+from .kernels import tape
 from .layers import chain
 from .layers.base import join
+from .layers.fused import apart, fuse
+from .losses import class_labels
 
 # Measured with 2 MiB of second-level cache a core: what a shard loses by leaving the cache, it gains by waking Python less.
 SHARD_BYTES = 9 << 20                   # activations of one shard, about
@@ -52,12 +56,15 @@ class Engine:
     def __init__(self, layers, input_shape: tuple[int, ...], threads: int | None = None):
         self.layers, self.input_shape = tuple(layers), tuple(input_shape)
         self.threads = usable_cores() if threads is None else whole(threads, "threads")
-        kept = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, 4) for layer in self.layers)
+        kept = sum(layer.kept_bytes(layer.input_shape, layer.output_shape, 4) for layer in fuse(self.layers))
         self.shard_images = min(MOST_IMAGES, max(FEWEST_IMAGES, SHARD_BYTES // max(1, kept)))
         self.work = sum(layer.flops(layer.input_shape, layer.output_shape) for layer in self.layers)
         self.pools = [memory.Pool() for _ in range(self.threads)]
         for pool in self.pools:
             pool.others = [other for other in self.pools if other is not pool]
+        self._recordings = [recorded.Recordings() for _ in range(self.threads)]
+        self._worker = threading.local()
+        self._fused: dict[tuple, tuple] = {}
         self._helpers: ThreadPoolExecutor | None = None
         self._process = 0
         self._lock = threading.Lock()
@@ -91,6 +98,7 @@ class Engine:
 
         def work(worker):
             self.seen_threads.add(threading.get_ident())
+            self._worker.index = worker
             with memory.using(self.pools[worker]):
                 i = worker
                 while i < count and not failures:
@@ -136,11 +144,21 @@ class Engine:
 
     def infer(self, x: np.ndarray, layers=None) -> np.ndarray:
         """y of a batch in evaluation mode, keeping nothing for backward. layers: those to run, if not all."""
-        layers = self.layers if layers is None else tuple(layers)
+        layers = self._runnable(self.layers if layers is None else tuple(layers))
         cuts, run = self.shards(len(x)), self.runner(len(x))
         if any(layer.whole_batch(False) for layer in layers):
             return join(chain.forward_shards(layers, [x[cut] for cut in cuts], False, [None] * len(cuts), run)[0])
-        return join(run(lambda part: chain.infer(layers, part), [x[cut] for cut in cuts]))
+        if not recorded.can_record(layers, x.dtype, False):
+            return join(run(lambda part: chain.infer(layers, part), [x[cut] for cut in cuts]))
+        y = np.empty((len(x), *layers[-1].output_shape), x.dtype)
+
+        def play(cut):
+            part = x[cut]
+            with self._recording((layers, len(part)), lambda: recorded.Inference(layers, part)) as recording:
+                y[cut] = recording.play(part)
+
+        run(play, cuts)
+        return y
 
     def step(self, x: np.ndarray, labels: np.ndarray, loss, keys=None, layers=None) -> tuple[np.ndarray, list[dict]]:
         """Forward, loss and backward of one batch: each image's loss, and the gradients of the batch's mean loss.
@@ -148,10 +166,13 @@ class Engine:
         layers: those to train, if not all (a Softmax at the end is part of the loss). The gradients of the other layers
         are not made, nor dx.
         """
-        layers = self.layers if layers is None else tuple(layers)
+        layers = self._runnable(self.layers if layers is None else tuple(layers))
+        scale = 1.0 / loss.denominator(labels, x.dtype)
+        if keys is not None and recorded.can_record(layers, x.dtype, True, loss):
+            with contextlib.suppress(tape.Refused):             # the layers themselves say below what they refuse
+                return self._played_step(x, class_labels(labels), loss, keys, layers, scale)
         cuts = self.shards(len(x))
         xs, rngs, targets = [x[cut] for cut in cuts], _shard_keys(keys, cuts), [labels[cut] for cut in cuts]
-        scale = 1.0 / loss.denominator(labels, x.dtype)
         border = max((i + 1 for i, layer in enumerate(layers) if layer.whole_batch(True)), default=0)
         head, tail = layers[:border], layers[border:]
         run, adder = self.runner(len(x)), chain.OrderedSum()
@@ -168,7 +189,35 @@ class Engine:
         grads = adder.total
         if head:
             grads = chain.backward_shards(head, [dx for _, dx in done], caches, True, run, need_dx=False)[1] + grads
-        return np.concatenate([losses for losses, _ in done]), grads
+        return np.concatenate([losses for losses, _ in done]), apart(layers, grads)
+
+    # ---- fused and recorded ----
+
+    def _runnable(self, layers) -> tuple:
+        """The layers with neighbours fused, unless a kernel has been replaced by one that wants to be called."""
+        if kernels.replaced():
+            return layers
+        if layers not in self._fused:
+            self._fused[layers] = fuse(layers)
+        return self._fused[layers]
+
+    def _recording(self, key, make):
+        return self._recordings[self._worker.index].lent(key, make)
+
+    def _played_step(self, x, labels, loss, keys, layers, scale):
+        """`step` by recordings: every shard's losses, and the total of the shards' gradients, added in shard order."""
+        cuts, losses = self.shards(len(x)), np.empty(len(x), x.dtype)
+        adder = recorded.OrderedTotal()
+
+        def play(index, cut):
+            part, of_shard = x[cut], keys.shard(cut.start, cut.stop)
+            key = (layers, loss, len(part), keys.seed)
+            with self._recording(key, lambda: recorded.Step(layers, loss, part, of_shard)) as recording:
+                losses[cut] = recording.play(part, labels[cut], of_shard, scale)
+                adder.add(index, recording)
+
+        self.runner(len(x))(play, list(range(len(cuts))), cuts)
+        return losses, apart(layers, adder.grads())
 
 
 def _shard_keys(keys, cuts) -> list:

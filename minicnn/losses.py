@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import kernels
+from . import kernels, memory
 from .arguments import real
 
 
 class SoftmaxCrossEntropy:
     """label_smoothing in 0..1; class_weights: K numbers >= 0, or None for ones. Labels are integers 0..K-1, (N,)."""
+
+    recordable = True           # does nothing but call kernels (recorded.py)
 
     def __init__(self, label_smoothing: float = 0.0, class_weights=None):
         self.label_smoothing = real(label_smoothing, "label_smoothing", high=1)
@@ -34,14 +36,14 @@ class SoftmaxCrossEntropy:
 
     def forward(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """The loss of each image, (N,)."""
-        loss = np.empty(len(logits), logits.dtype)
+        loss = memory.empty((len(logits),), logits.dtype)
         kernels.get("softmax_cross_entropy_forward", logits.dtype)(
             logits, class_labels(labels), self._weights(logits), loss, self.label_smoothing)
         return loss
 
     def backward(self, logits: np.ndarray, labels: np.ndarray, scale: float) -> np.ndarray:
         """scale * d loss[n] / d logits[n], (N,K); scale = 1 / denominator for the loss of the batch."""
-        dlogits = np.empty_like(logits)
+        dlogits = memory.empty(logits.shape, logits.dtype)
         kernels.get("softmax_cross_entropy_backward", logits.dtype)(
             logits, class_labels(labels), self._weights(logits), dlogits, self.label_smoothing, scale)
         return dlogits

@@ -21,9 +21,13 @@ _active = threading.local()
 
 
 class Pool:
-    """The buffers of one worker. others: the other workers' pools, looked into before new memory is taken."""
+    """The buffers of one worker. others: the other workers' pools, looked into before new memory is taken.
 
-    def __init__(self, others: "list[Pool] | tuple" = ()):
+    keep: no buffer is ever let go, and small arrays are taken from here too: for a recording, which owns all it has used.
+    """
+
+    def __init__(self, others: "list[Pool] | tuple" = (), keep: bool = False):
+        self.keep = keep
         self.buffers: dict[int, list[list]] = {}        # bytes -> [buffer, first byte used, time of last use]
         self.others = others
         self.lock = threading.Lock()
@@ -32,7 +36,7 @@ class Pool:
     def empty(self, shape: tuple[int, ...], dtype) -> np.ndarray:
         """An array of this shape with arbitrary values."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if size < SMALL:
+        if size < SMALL and not self.keep:
             return np.empty(shape, dtype)
         self.time += 1
         for pool in (self, *self.others):
@@ -48,8 +52,16 @@ class Pool:
             self.buffers.setdefault(size, []).append([buffer, offset, self.time])
         return np.ndarray(shape, dtype, buffer, offset)
 
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether an array lies in a buffer of this pool."""
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        return any(entry[0] is array for buffers in self.buffers.values() for entry in buffers)
+
     def _forget(self) -> None:
         """Lets go of the buffers that nobody has asked for in a long time: other batch sizes, other images."""
+        if self.keep:
+            return
         for size, buffers in list(self.buffers.items()):
             kept = [entry for entry in buffers if entry[2] > self.time - REMEMBERED]
             if kept:

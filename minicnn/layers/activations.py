@@ -22,6 +22,7 @@ class ReLU(Layer):
     """max(0, x), with 0 as the derivative at 0."""
 
     per_image = True
+    recordable = True
 
     def forward(self, x, train=False, rng=None):
         y = memory.empty(x.shape, x.dtype)
@@ -38,6 +39,7 @@ class LeakyReLU(Layer):
     """x above 0, `slope` times x below."""
 
     per_image = True
+    recordable = True
 
     def __init__(self, slope: float = 0.01):
         self.slope = real(slope, "slope", low=-math.inf)
@@ -57,6 +59,7 @@ class Sigmoid(Layer):
     """1 / (1 + exp(-x)), between 0 and 1."""
 
     per_image = True
+    recordable = True
 
     def forward(self, x, train=False, rng=None):
         y = memory.empty(x.shape, x.dtype)
@@ -73,6 +76,7 @@ class Tanh(Layer):
     """tanh(x), between -1 and 1."""
 
     per_image = True
+    recordable = True
 
     def forward(self, x, train=False, rng=None):
         y = memory.empty(x.shape, x.dtype)
@@ -89,6 +93,7 @@ class GELU(Layer):
     """x times the probability that a standard normal value is below x."""
 
     per_image = True
+    recordable = True
 
     def forward(self, x, train=False, rng=None):
         y = memory.empty(x.shape, x.dtype)

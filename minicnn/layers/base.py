@@ -37,9 +37,12 @@ class Layer:
     batch and adds up the shards' gradients. With the default, False, the layer gets the whole batch in one call.
     children: the layers inside a layer.  name, stream (of random numbers), input_shape, output_shape: set by the net.
     taken: True once the layer is part of a net; its weights belong there.
+    recordable: True where forward and backward do nothing but call kernels on arrays of `memory` and take views of them, so
+    that the calls can be recorded once and played back (tape.py). Layers of this package say so; the default is False.
     """
 
     per_image = False
+    recordable = False
     children: tuple[Layer, ...] = ()
     params: dict[str, np.ndarray]
     state: dict[str, np.ndarray]

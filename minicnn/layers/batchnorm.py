@@ -27,6 +27,8 @@ from .base import Layer, LayerError, Shape, batch_text, in_order
 class BatchNorm(Layer):
     """params gamma, beta; state mean, var. momentum: share of the old running statistics that a step keeps."""
 
+    recordable = True           # in evaluation mode: in training it needs the whole batch, and stands outside of a recording
+
     def __init__(self, momentum: float = 0.9, eps: float = 1e-5):
         self.momentum, self.eps = real(momentum, "momentum", high=1), real(eps, "eps", low=1e-30)
 

@@ -23,6 +23,7 @@ class Conv2D(Layer):
     """`filters` (K) filters of `size` x `size`. size, stride: int or (height, width); padding: see windows.py."""
 
     per_image = True
+    recordable = True
 
     def __init__(self, filters: int, size: int | tuple[int, int], stride: int | tuple[int, int] = 1,
                  padding: Padding = "valid", bias: bool = True):
@@ -41,11 +42,14 @@ class Conv2D(Layer):
         return p, q, self.filters
 
     def forward(self, x, train=False, rng=None):
+        return self.run("conv2d_forward", x), x
+
+    def run(self, kernel: str, x):
+        """y by the named kernel: with or without ReLU."""
         n, height, width, _ = x.shape
         y = memory.empty((n, *output_extents(self, height, width), self.filters), x.dtype)
-        b = self.params["b"] if self.bias else np.zeros(self.filters, x.dtype)
-        kernels.get("conv2d_forward", x.dtype)(x, self.params["w"], b, y, *self.stride, *self._pad_top_left(x))
-        return y, x
+        kernels.get(kernel, x.dtype)(x, self.params["w"], self.bias_like(x), y, *self.stride, *self._pad_top_left(x))
+        return y
 
     def backward(self, dy, x):
         dx = memory.empty(x.shape, x.dtype)
@@ -53,9 +57,20 @@ class Conv2D(Layer):
         return dx, self.backward_weights(dy, x)
 
     def backward_weights(self, dy, x):
-        dw = memory.empty(self.params["w"].shape, x.dtype)
-        db = memory.empty((self.filters,), x.dtype)
+        dw, db = self.gradients_like(x)
         kernels.get("conv2d_backward_weight", x.dtype)(x, dy, dw, db, *self.stride, *self._pad_top_left(x))
+        return self.named(dw, db)
+
+    def bias_like(self, x):
+        """b, or zeros."""
+        return self.params["b"] if self.bias else np.zeros(self.filters, x.dtype)
+
+    def gradients_like(self, x):
+        """Room for dw and db."""
+        return memory.empty(self.params["w"].shape, x.dtype), memory.empty((self.filters,), x.dtype)
+
+    def named(self, dw, db) -> dict[str, np.ndarray]:
+        """Gradients under the names of params."""
         return {"w": dw, "b": db} if self.bias else {"w": dw}
 
     def _pad_top_left(self, x) -> tuple[int, int]:

@@ -20,6 +20,7 @@ class Dense(Layer):
     """`units` (K) weighted sums of the whole input."""
 
     per_image = True
+    recordable = True
 
     def __init__(self, units: int, bias: bool = True):
         self.units = whole(units, "units", high=2**20)

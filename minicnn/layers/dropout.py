@@ -22,6 +22,7 @@ class Dropout(Layer):
     """Drops values with probability `rate`; `forward(x, train=True)` needs `rng`, the keys of the batch."""
 
     per_image = True
+    recordable = True
 
     def __init__(self, rate: float):
         self.rate = real(rate, "rate", below=1)

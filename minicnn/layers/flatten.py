@@ -11,6 +11,7 @@ class Flatten(Layer):
     """(N,H,W,C) -> (N,H*W*C), between the maps and the first Dense."""
 
     per_image = True
+    recordable = True
 
     def build(self, input_shape: Shape, rng) -> Shape:
         return math.prod(input_shape),

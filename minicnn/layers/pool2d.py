@@ -26,6 +26,7 @@ class _Pool2D(Layer):
     """Windows of `size`, by default side by side (stride = size)."""
 
     per_image = True
+    recordable = True
 
     def __init__(self, size: int | tuple[int, int], stride: int | tuple[int, int] | None = None, padding: Padding = 0):
         self.size = pair(size, "size")
@@ -90,6 +91,7 @@ class GlobalAvgPool2D(Layer):
     """The mean of each whole channel: (N,H,W,C) -> (N,C)."""
 
     per_image = True
+    recordable = True
 
     def build(self, input_shape: Shape, rng) -> Shape:
         return map_shape(self, input_shape)[2:]

@@ -14,6 +14,7 @@ class Softmax(Layer):
     """Probabilities over the last axis: positive, with sum 1."""
 
     per_image = True
+    recordable = True
 
     def build(self, input_shape: Shape, rng) -> Shape:
         if len(input_shape) != 1:

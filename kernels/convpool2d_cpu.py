@@ -1,0 +1,95 @@
+"""Convolution, ReLU and max pool in one: what the pool throws away never leaves the first-level cache.
+
+    y[n,p,q,k] = max over a,b of relu(conv2d(x)[n, p size_h + a, q size_w + b, k]),  argmax = a size_w + b; 255 where y = 0
+
+The convolution (conv2d_cpu.py) makes a band of size_h lines, the pool turns the band into a line of y. Going back, dy lives
+at one place of each window only, and at none where argmax is 255: a quarter of the multiplications of the layers one by
+one, for windows of 2x2. How the gradients use that is in convpool2d_gradients.py; where the taps (s, c) of a filter row
+are too few to fill a vector, dy is spread out instead and the weights' gradient is that of the plain convolution.
+"""
+import numpy as np
+
+from .contract_cpu import PANEL
+from .conv2d_cpu import add_weight_gradient, in_order_of_weights, pack
+from .convpool2d_gradients import scatter_winners, spread_winners, sum_living, sum_winners, winners_are_cheaper
+from .frame_cpu import SCRATCH, pad_images
+from .jit import call, cpu_kernel, helper
+from .simd import LANES, both, invert, isnan, less_equal, load, splat, splat_int, store_bytes, store_tail, where
+
+DEAD = 255                  # argmax of a window where ReLU lets nothing through
+
+
+@cpu_kernel
+def convpool2d_forward(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
+    """The largest output of the convolution under each window, if above 0, and where it stands."""
+    N, H, W, C = x.shape
+    P, Q, K = y.shape[1:]
+    R, S = w.shape[:2]
+    width = Q * size_w                          # outputs of the convolution in a line
+    rows, cols = P * size_h + R - 1, width + S - 1
+    inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
+    packed, band = pack(w), np.empty(size_h * width * K + LANES, np.float32)
+    scratch = np.empty((0 if inside else min(N, 1), rows, cols, C), np.float32)
+    pitch = (W if inside else cols) * C
+    for n in range(N):
+        if not inside:
+            pad_images(x, n, 1, pad_top, pad_left, scratch)
+        image = x.reshape(x.size)[n * H * W * C:] if inside else scratch.reshape(scratch.size)
+        for p in range(P):
+            call(contract, image, packed, b, band, (
+                1, size_h, width, K, 1, R, S * C,                           # N O M K, T U V
+                0, pitch, C, 0, pitch, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,    # a by n, o, i, t, u, v; b
+                0, 0, 0, PANEL, 0, width * K, K, p * size_h * pitch, 0))    # start; out by n, o, i; first of a; no ReLU yet
+            largest_of_band(band, y, argmax, (n * P + p) * Q * K, Q, K, size_h, size_w)
+
+
+@helper
+def challenge(best, place, v, number):
+    """(best, place) after v came, which wins if it is larger, or the first NaN."""
+    wins = both(invert(less_equal(v, best)), invert(isnan(best)))
+    return where(wins, v, best), where(wins, splat_int(number), place)
+
+
+@helper
+def largest_of_band(band, y, argmax, first, Q, K, size_h, size_w):
+    """A line of y and argmax, from element `first` on. Vectors run over into what is written next, but never out of y."""
+    line = Q * size_w * K
+    for q in range(Q):
+        for k in range(0, K, LANES):
+            i, best, place = q * size_w * K + k, splat(0.0), splat_int(DEAD)
+            if size_h == 2 and size_w == 2:
+                best, place = challenge(best, place, load(band, i), 0)
+                best, place = challenge(best, place, load(band, i + K), 1)
+                best, place = challenge(best, place, load(band, i + line), 2)
+                best, place = challenge(best, place, load(band, i + line + K), 3)
+            else:
+                for a in range(size_h):
+                    for b in range(size_w):
+                        best, place = challenge(best, place, load(band, i + a * line + b * K), a * size_w + b)
+            j = first + q * K + k
+            store_tail(y, j, best, y.size - j)
+            store_bytes(argmax, j, place, y.size - j)
+
+
+@cpu_kernel
+def convpool2d_backward_input(dy, argmax, w, dx, size_h, size_w, pad_top, pad_left, winners_scatter):
+    """Each winner hands its gradient back to the R x S x C inputs that it saw."""
+    scatter_winners(dy, argmax, w, dx, size_h, size_w, pad_top, pad_left, winners_scatter)
+
+
+@cpu_kernel
+def convpool2d_backward_weight(x, dy, argmax, dw, db, size_h, size_w, pad_top, pad_left, contract, winners_sum):
+    """dw: the sum over the winners of dy times what they saw; db: the sum of their dy."""
+    N, P, Q, K = dy.shape
+    if winners_are_cheaper(dw.shape, size_h, size_w):
+        sum_winners(x, dy, argmax, dw, db, size_h, size_w, pad_top, pad_left, winners_sum)
+    else:
+        lines, width, total = P * size_h, Q * size_w, np.zeros(dw.size, np.float32)
+        images = max(1, SCRATCH // (lines * width * K))
+        spread = np.empty((min(N, images), lines, width, K), np.float32)
+        for first in range(0, N, images):
+            count = min(images, N - first)
+            spread_winners(dy[first:first + count], argmax[first:first + count], spread[:count], size_h, size_w)
+            add_weight_gradient(x[first:first + count], spread[:count], dw.shape, total, 1, 1, pad_top, pad_left, contract)
+        in_order_of_weights(total, dw)
+        sum_living(dy, argmax, size_h * size_w, db)

@@ -1,0 +1,161 @@
+"""Recorded work on a shard: what layers do with n images, noted once and played back without Python (kernels/tape.py).
+
+A small net's step is a few dozen kernel calls of some microseconds each; Python between them costs as much, and two threads
+that both want the interpreter wait for each other. So the first shard of a size runs through the layers as ever, while its
+kernel calls are recorded, and from then on the record is played.
+
+A recording keeps its activations and gradients in memory of its own, which its next playing overwrites; whoever plays takes
+out what must last: the losses, and the gradients by `add_gradients`. It holds for the arrays of weights it was made with;
+`fits` says whether they are still the net's.
+"""
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+
+from . import kernels, memory
+from .kernels import tape
+from .layers import chain
+from .random import Keys
+
+
+def can_record(layers, dtype, train: bool, loss=None) -> bool:
+    """Whether these layers (and the loss) do nothing but call kernels on shards, and nobody has replaced a kernel."""
+    own = __package__ + ".layers"
+    return (tape.available and dtype == np.float32 and not kernels.replaced() and getattr(loss, "recordable", loss is None)
+            and all(layer.recordable and type(layer).__module__.startswith(own) and not layer.whole_batch(train) for layer in layers))
+
+
+class _Recording:
+    """Records `work` on stand-in arrays; the subclass says what the work is."""
+
+    def __init__(self, layers, stand_ins: dict[str, np.ndarray]):
+        self.layers = layers
+        self._weights = [(layer, kind, name, array) for layer in layers for kind in ("params", "state")
+                         for name, array in getattr(layer, kind).items()]
+        self._pool = memory.Pool(keep=True)
+        self._tape = tape.Tape(owned=self._pool.holds)
+        with memory.using(self._pool), kernels.recording(self._tape):
+            self.work(**stand_ins)
+        self._tape.close(**stand_ins)
+
+    def fits(self) -> bool:
+        """Whether the net's weights are the arrays that were recorded."""
+        return all(getattr(layer, kind).get(name) is array for layer, kind, name, array in self._weights)
+
+
+class Inference(_Recording):
+    """y of n images in evaluation mode; `y` is overwritten by the next playing."""
+
+    def __init__(self, layers, x):
+        super().__init__(layers, {"x": np.zeros(x.shape, x.dtype)})
+
+    def work(self, x):
+        self.y = chain.infer(self.layers, x)
+
+    def play(self, x) -> np.ndarray:
+        self._tape.play(x=x)
+        return self.y
+
+
+class Step(_Recording):
+    """Forward, loss and backward of n images: `losses` (n,), and gradients that `add_gradients` adds to a total."""
+
+    def __init__(self, layers, loss, x, keys: Keys):
+        self.loss, self.seed = loss, keys.seed
+        stand_ins = {"x": np.zeros(x.shape, x.dtype), "labels": np.zeros(len(x), np.int64), "samples": np.zeros(len(x), np.int64)}
+        super().__init__(layers, stand_ins)
+        self.size = sum(grad.size for of_layer in self.grads for grad in of_layer.values())
+        self._sums, total = tape.Tape(owned=self._pool.holds), np.zeros(self.size, np.float32)
+        with kernels.recording(self._sums):
+            for part, grad in zip(self.views(total, flat=True), self._arrays(), strict=True):
+                kernels.get("accumulate", grad.dtype)(grad.reshape(-1), part)
+        self._sums.close(total=total)
+
+    def work(self, x, labels, samples):
+        logits, kept = chain.forward(self.layers, x, True, Keys(self.seed, 0, samples))
+        self.losses = self.loss.forward(logits, labels)
+        _, self.grads = chain.backward(self.layers, self.loss.backward(logits, labels, 1.0), kept, need_dx=False)
+
+    def play(self, x, labels, keys: Keys, scale: float) -> np.ndarray:
+        """Each image's loss; overwritten by the next playing."""
+        self._tape.play({"epoch": keys.epoch, "scale": scale}, x=x, labels=labels, samples=keys.samples)
+        return self.losses
+
+    def add_gradients(self, total: np.ndarray) -> None:
+        """total (size,) += the gradients of the last playing."""
+        self._sums.play(total=total)
+
+    def views(self, total: np.ndarray, flat: bool = False) -> list:
+        """`total` cut into the gradients: one dict for each layer, or all in order as flat arrays."""
+        ends = np.cumsum([grad.size for grad in self._arrays()])
+        parts = np.split(total, ends[:-1])
+        if flat:
+            return parts
+        parts = iter(parts)
+        return [{name: next(parts).reshape(grad.shape) for name, grad in of_layer.items()} for of_layer in self.grads]
+
+    def _arrays(self) -> list[np.ndarray]:
+        return [grad for of_layer in self.grads for grad in of_layer.values()]
+
+
+class OrderedTotal:
+    """The total of the shards' gradients, added in shard order, whatever the order in which they come.
+
+    The shard whose turn it is adds straight from its recording; one that comes early leaves a copy.
+    """
+
+    def __init__(self):
+        self._total, self._views, self._next, self._waiting, self._lock = None, None, 0, {}, threading.Lock()
+
+    def add(self, index: int, step: Step) -> None:
+        """Take the gradients of shard `index` out of its recording."""
+        with self._lock:
+            if self._total is None:
+                self._total = np.zeros(step.size, np.float32)
+                self._views = step.views(self._total)
+            early = self._next != index
+        part = np.zeros(step.size, np.float32) if early else self._total
+        step.add_gradients(part)                # no other shard is `next`: nobody else touches the total
+        with self._lock:
+            if early:
+                self._waiting[index] = part
+            else:
+                self._next += 1
+            while self._next in self._waiting:
+                self._total += self._waiting.pop(self._next)
+                self._next += 1
+
+    def grads(self) -> list[dict[str, np.ndarray]]:
+        """One dict for each layer: views of the total."""
+        return self._views
+
+
+class Recordings:
+    """The recordings of one worker of the engine, by kind of work and number of images.
+
+    One that plays is out of the shelf, since two callers of a net may be the same worker at the same time.
+    """
+
+    MOST = 16               # batches of many sizes are recorded anew rather than kept
+
+    def __init__(self):
+        self._shelf: list[tuple] = []           # (key, recording), the last used at the end
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lent(self, key, make):
+        """The recording under this key, made if it is missing, in use, or does not fit the weights any more."""
+        with self._lock:
+            found = next((entry for entry in reversed(self._shelf) if entry[0] == key), None)
+            if found is not None:
+                self._shelf.remove(found)
+        recording = found[1] if found is not None and found[1].fits() else make()
+        try:
+            yield recording
+        finally:
+            with self._lock:
+                self._shelf.append((key, recording))
+                del self._shelf[:-self.MOST]
