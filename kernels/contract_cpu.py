@@ -35,41 +35,49 @@ ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
 PANEL = LANES * VECTORS
 
 
-def _tile(m, nv):
-    @inlined
-    def tile(a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail, relu):
-        sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction
-        acc, rows = tile_zeros(m, nv), row_steps(step_a)
+# Kinds of tiles: (vectors, step of a in v, step of b in v, lanes of b's last vector). Masks have registers of their own in
+# AVX-512 only: in AVX2 two of them push two sums out of the registers and into memory, in every turn of the loop, so full
+# vectors have tiles without; and steps that are known there save the six registers of a second set of addresses.
+PACKED, FULL, NARROW = 0, 1, 2
+_KINDS = {FULL: (VECTORS, "av", "bv", "tail" if WIDE else "None"), NARROW: (1, "av", "bv", "tail")}
+if not WIDE:
+    _KINDS[PACKED] = (VECTORS, 1, "PANEL", "None")
+
+_TILE = """
+        acc, rows = tile_zeros({m}, {nv}), row_steps(step_a)
         for t in range(sum_t):
             for u in range(sum_u):
                 first_a, first_b = ia + t * at + u * au, ib + t * bt + u * bu
                 for v in range(sum_v):
-                    acc = tile_fma(acc, a, first_a + v * av, rows, b, first_b + v * bv, tail)
+                    acc = tile_fma(acc, a, first_a + v * {av}, rows, b, first_b + v * {bv}, {lanes})
         acc = tile_add(acc, start, istart, step_start, tail)
-        tile_store(tile_relu(acc) if relu else acc, out, iout, step_out, tail)
-    return tile
+        tile_store(tile_relu(acc) if relu else acc, out, iout, step_out, tail)"""
 
 
-def _chooser(nv):
-    """A function that runs the tile of the given height: `if height == 1: tile1(...) elif ...`, written out.
+def _tiles():
+    """`run_tile`: the tile of the given kind and height, all of them written out in one function.
 
-    One flat function: were each height to call the next, LLVM would optimise every tile once per level above it.
+    As functions of their own they would take Numba twice as long to compile, and longer still if one called the next.
     """
-    names = "a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out, tail, relu"
-    lines = [f"def choose(height, {names}):"] + [f"    if height == {m}: tile{m}({names})" for m in range(1, ROWS + 1)]
-    scope = {"__name__": __name__} | {f"tile{m}": _tile(m, nv) for m in range(1, ROWS + 1)}
+    lines = ["def run_tile(kind, height, a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out,"
+             " tail, relu):",
+             "    sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction"]
+    for kind, (nv, av, bv, lanes) in _KINDS.items():
+        lines += [f"    if kind == {kind} and height == {m}:{_TILE.format(m=m, nv=nv, av=av, bv=bv, lanes=lanes)}"
+                  for m in range(1, ROWS + 1)]
+    scope = dict(__name__=__name__, PANEL=PANEL, row_steps=row_steps, tile_add=tile_add, tile_fma=tile_fma, tile_relu=tile_relu,
+                 tile_store=tile_store, tile_zeros=tile_zeros)
     exec("\n".join(lines), scope)
-    return inlined(scope["choose"])
+    return inlined(scope["run_tile"])
 
 
-_NARROW = _chooser(1)
-_FULL = _chooser(VECTORS) if VECTORS > 1 else _NARROW
+_run_tile = _tiles()
 _FLAT = types.float32[::1]
 
 
-@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 27))
+@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 28))
 def contract(a, b, start, out, numbers):
-    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0, relu) = numbers
+    (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0, relu, packed) = numbers
     reduction = (T, U, V, at, au, av, bt, bu, bv)
     parts = (M + ROWS - 1) // ROWS
     for panel in range((K + PANEL - 1) // PANEL):
@@ -81,8 +89,10 @@ def contract(a, b, start, out, numbers):
                     height = M * (part + 1) // parts - i
                     ia, ib = a0 + n * an + o * ao + i * ai, o * bo + panel * bk
                     istart, iout = n * sn + o * so + i * si + panel * sk, n * on + o * oo + i * oi + panel * PANEL
-                    if columns > LANES:
-                        _FULL(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns - LANES, relu)
-                    else:
-                        _NARROW(height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi, columns, relu)
+                    last = columns - (VECTORS - 1) * LANES
+                    kind = PACKED if packed and last > 0 else FULL if last == LANES else NARROW
+                    if WIDE:
+                        kind = FULL if last > 0 else NARROW
+                    _run_tile(kind, height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi,
+                              columns if kind == NARROW else last, relu)
                     i += height

@@ -21,7 +21,7 @@ CHAIN = 1 << 10             # products summed in one run of the weight gradient 
 
 @helper
 def pack(w):
-    """(R, S, C, K) -> panels (ceil(K / PANEL), R, S, C, PANEL), flat; the last one is not filled up."""
+    """(R, S, C, K) -> panels (ceil(K / PANEL), R, S, C, PANEL), flat; beyond K the last one holds anything."""
     taps, K = w.shape[0] * w.shape[1] * w.shape[2], w.shape[3]
     packed = np.empty((K + PANEL - 1) // PANEL * taps * PANEL, np.float32)
     for panel in range((K + PANEL - 1) // PANEL):
@@ -63,7 +63,7 @@ def convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, relu, contract):
             height * width * C, stride_h * width * C, stride_w * C,             # a by n, o, i
             0, width * C, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,     # a by t, u, v; b by o, t, u, v, panel
             0, 0, 0, PANEL,                                                     # start by n, o, i, panel
-            P * Q * K, Q * K, K, 0, relu))                                      # out by n, o, i; first of a
+            P * Q * K, Q * K, K, 0, relu, 1))                                   # out by n, o, i; first of a; b is packed
 
 
 @cpu_kernel
@@ -134,13 +134,13 @@ def add_weight_gradient(x, dy, w_shape, total, stride_h, stride_w, pad_top, pad_
                     1, R, K, run, count, lines, Q,                              # N O M K, T U V
                     0, 0, 1, P * Q * K, Q * K, K,                               # a by n, o, i, t, u, v
                     step, image, row, pixel, PANEL,                             # b by o, t, u, v, panel
-                    0, K * run, run, PANEL, 0, K * run, run, 0, 0))             # start by n, o, i, panel: dw so far; out
+                    0, K * run, run, PANEL, 0, K * run, run, 0, 0, 0))          # start by n, o, i, panel: dw so far; out
             else:
                 call(contract, pixels, deltas, total, total, (
                     1, R, run, K, count, lines, Q,                              # N O M K, T U V
                     0, step, 1, image, row, pixel,                              # a by n, o, i, t, u, v
                     0, P * Q * K, Q * K, K, PANEL,                              # b by o, t, u, v, panel
-                    0, run * K, K, PANEL, 0, run * K, K, place, 0))             # start by n, o, i, panel; out; first of a
+                    0, run * K, K, PANEL, 0, run * K, K, place, 0, 0))          # start by n, o, i, panel; out; first of a
 
 
 @helper

@@ -91,7 +91,7 @@ def gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
                         0, 0, taps_s * K * PANEL, PANEL, taps_r * taps_s * K * PANEL,   # b by o, t, u, v, panel
                         0, 0, 0, 0,                                             # start by n, o, i, panel
                         H * W * C, stride_h * W * C, stride_w * C,              # out by n, o, i
-                        (p0 * cols + q0) * K, 0))                               # first of a; no ReLU
+                        (p0 * cols + q0) * K, 0, 1))                            # first of a; no ReLU; b is packed
                 place += taps_r * taps_s * K * panels
 
 
@@ -119,7 +119,7 @@ def scatter(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
             call(contract, gradient[(n * P + first) * Q * K:], transposed, zeros, spread, (
                 1, 1, count * Q, taps, 1, 1, K,                                 # N O M K, T U V
                 0, 0, K, 0, 0, 1, 0, 0, 0, taps, PANEL,                         # a by n, o, i, t, u, v; b by o, t, u, v, panel
-                0, 0, 0, 0, 0, 0, taps, 0, 0))                                  # start by n, o, i, panel; out by n, o, i
+                0, 0, 0, 0, 0, 0, taps, 0, 0, 0))                               # start by n, o, i, panel; out by n, o, i
             for turn in range(apart):           # windows side by side overlap: a sum just stored would be waited for
                 for p in range(count):
                     for r in range(R):

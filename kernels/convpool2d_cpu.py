@@ -4,14 +4,14 @@
 
 The convolution (conv2d_cpu.py) makes a band of size_h lines, the pool turns the band into a line of y. Going back, dy lives
 at one place of each window only, and at none where argmax is 255: a quarter of the multiplications of the layers one by
-one, for windows of 2x2. How the gradients use that is in convpool2d_gradients.py; where the taps (s, c) of a filter row
+one, for windows of 2x2. How the gradients use that is in convpool2d_winners_cpu.py; where the taps (s, c) of a filter row
 are too few to fill a vector, dy is spread out instead and the weights' gradient is that of the plain convolution.
 """
 import numpy as np
 
 from .contract_cpu import PANEL
 from .conv2d_cpu import add_weight_gradient, in_order_of_weights, pack
-from .convpool2d_gradients import scatter_winners, spread_winners, sum_living, sum_winners, winners_are_cheaper
+from .convpool2d_winners_cpu import scatter_winners, spread_winners, sum_living, sum_winners, winners_are_cheaper
 from .frame_cpu import SCRATCH, pad_images
 from .jit import call, cpu_kernel, helper
 from .simd import LANES, both, invert, isnan, less_equal, load, splat, splat_int, store_bytes, store_tail, where
@@ -39,7 +39,7 @@ def convpool2d_forward(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, co
             call(contract, image, packed, b, band, (
                 1, size_h, width, K, 1, R, S * C,                           # N O M K, T U V
                 0, pitch, C, 0, pitch, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,    # a by n, o, i, t, u, v; b
-                0, 0, 0, PANEL, 0, width * K, K, p * size_h * pitch, 0))    # start; out by n, o, i; first of a; no ReLU yet
+                0, 0, 0, PANEL, 0, width * K, K, p * size_h * pitch, 0, 1))  # start; out by n, o, i; first of a; no ReLU yet
             largest_of_band(band, y, argmax, (n * P + p) * Q * K, Q, K, size_h, size_w)
 
 

@@ -16,7 +16,7 @@ def dense_forward(x, w, b, y, contract):
     call(contract, x.reshape(x.size), w.reshape(w.size), b, y.reshape(y.size), (
         1, 1, N, K, 1, 1, C,                            # N O M K, T U V
         0, 0, C, 0, 0, 1, 0, 0, 0, K, PANEL,            # a by n, o, i, t, u, v; b by o, t, u, v, panel
-        0, 0, 0, PANEL, 0, 0, K, 0, 0))                 # start by n, o, i, panel; out by n, o, i; first of a; no ReLU
+        0, 0, 0, PANEL, 0, 0, K, 0, 0, 0))              # start by n, o, i, panel; out by n, o, i; first of a; no ReLU
 
 
 @cpu_kernel
@@ -30,7 +30,7 @@ def dense_backward_input(dy, w, dx, contract):
     call(contract, dy.reshape(dy.size), transposed.reshape(transposed.size), zeros, dx.reshape(dx.size), (
         1, 1, N, C, 1, 1, K,
         0, 0, K, 0, 0, 1, 0, 0, 0, C, PANEL,            # as above
-        0, 0, 0, 0, 0, 0, C, 0, 0))
+        0, 0, 0, 0, 0, 0, C, 0, 0, 0))
 
 
 @cpu_kernel
@@ -43,5 +43,5 @@ def dense_backward_weight(x, dy, dw, db, contract):
         call(contract, x.reshape(x.size)[first * C:], gradient[first * K:], out, out, (
             1, 1, C, K, 1, 1, min(CHAIN, N - first),
             0, 0, 1, 0, 0, C, 0, 0, 0, K, PANEL,        # as above
-            0, 0, K, PANEL, 0, 0, K, 0, 0))
+            0, 0, K, PANEL, 0, 0, K, 0, 0, 0))
     sum_rows(gradient, N, K, db)

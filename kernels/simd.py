@@ -17,8 +17,8 @@ lanes of a sum do not change with the machine.
     row_steps(step)   tile_relu(t)   tile_load(m, nv, a, i, step)   tile_axpy(t, s, a, i, step)   tile_scatter(t, s, a, i, step)
         t[r, c] for r < m, c < nv: vector c of row r; rows lie `step` elements apart in memory; n lanes of the last
         vector of each row exist. tile_fma: t[r, c] += a[i + r * step] * b[j + 16 c :][:16], the rank-1 update all
-        contractions are made of, with rows = row_steps(step). tile_axpy: t += s * what lies at the tile's place in a;
-        tile_scatter: what lies there += s * t. Both, and tile_load, move full vectors.
+        contractions are made of, with rows = row_steps(step); n may be None: full vectors. tile_axpy: t += s * what lies at
+        the tile's place in a; tile_scatter: what lies there += s * t. Both, and tile_load, move full vectors.
 
 Where an operand may be a number, it is spread over the lanes. Nothing here checks bounds: `jit.py` puts a compiled check
 in front of each kernel, and the tests run the kernels on arrays that end at a protected page. With NUMBA_DISABLE_JIT=1

@@ -46,9 +46,10 @@ def tile_zeros(typing, m, nv):
 
 
 def _row(builder, pointer, nv, mask):
-    """nv vectors from `pointer` on, the last one masked."""
+    """nv vectors from `pointer` on, the last one masked where there is a mask."""
     places = [builder.gep(pointer, [ir.Constant(I64, c * LANES)]) for c in range(nv)]
-    return [read(builder, p) for p in places[:-1]] + [read_masked(builder, places[-1], mask)]
+    last = read(builder, places[-1]) if mask is None else read_masked(builder, places[-1], mask)
+    return [read(builder, p) for p in places[:-1]] + [last]
 
 
 @intrinsic
@@ -107,7 +108,8 @@ def tile_fma(typing, t, a, i, rows, b, j, n):
         tile, left, index, steps, right, column, count = args
         one, three, four, eight, twelve = cgutils.unpack_tuple(builder, steps, 5)
         base = pointer_to(context, builder, a, left, index)
-        weights = _row(builder, pointer_to(context, builder, b, right, column), t.nv, below_mask(builder, count))
+        mask = None if isinstance(n, types.NoneType) else below_mask(builder, count)
+        weights = _row(builder, pointer_to(context, builder, b, right, column), t.nv, mask)
         groups = [base] + [builder.gep(base, [far]) for far in (four, eight, twelve)]
         for r in range(t.m):
             place = groups[r // 4]
@@ -119,10 +121,10 @@ def tile_fma(typing, t, a, i, rows, b, j, n):
                 k = r * t.nv + c
                 tile = builder.insert_value(tile, _fma(builder, pixel, weight, builder.extract_value(tile, k)), k)
         return tile
-    return t(t, a, types.int64, _STEPS, b, types.int64, types.int64), generate
+    return t(t, a, types.int64, _STEPS, b, types.int64, n if isinstance(n, types.NoneType) else types.int64), generate
 
 
-# ---- full vectors alone: sparse gradients (convpool2d_gradients.py) ----
+# ---- full vectors alone: sparse gradients (convpool2d_winners_cpu.py) ----
 
 def _vectors(context, builder, t, a, array, index, distance):
     """(k, pointer): where vector k of the tile lies in memory."""

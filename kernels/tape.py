@@ -6,9 +6,9 @@
     tape.play(x=other, labels=more, epoch=3)
 
 What a kernel reads and writes stays where it was while recording, but for the arrays that `close` names: their addresses
-are put in anew at each `play`. So whoever records owns that memory, and lets nobody else use it. Numbers that change from step
-to step are given by their name in the kernels' signatures (Dropout's `epoch`, the loss's `scale`). Every call passes the compiled check of
-its arguments again; `play` stops at the first one that fails and says which kernel refused.
+are put in anew at each `play`. So whoever records owns that memory, and lets nobody else use it. Numbers that change from
+step to step are given by their name in the kernels' signatures (Dropout's `epoch`, the loss's `scale`). Every call passes
+the compiled check of its arguments again; `play` stops at the first one that fails and says which kernel refused.
 
 How a call is played: Numba compiles a kernel to a function of C's calling convention, whose arguments are pointers and 64-bit
 integers (an array is seven of them and more), and doubles. On x86-64 (System V ABI) the first are passed in order, in six

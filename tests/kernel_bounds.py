@@ -30,7 +30,8 @@ def _of_absolute_values(name, a):
 
 
 @rule("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight", "dense_forward", "dense_backward_input",
-      "dense_backward_weight", "maxpool2d_backward", "avgpool2d_backward")
+      "dense_backward_weight", "maxpool2d_backward", "avgpool2d_backward", "conv2d_relu_forward", "convpool2d_forward",
+      "convpool2d_backward_input", "convpool2d_backward_weight")
 def sums_of_any_sign(name, a, exact):
     return {output: (4, terms) for output, terms in _of_absolute_values(name, a).items()}
 
@@ -43,7 +44,7 @@ def sums_of_one_sign(name, a, exact):
 VALUES = {"global_avgpool2d_backward": 1, "relu_forward": 0, "relu_backward": 0, "leaky_relu_forward": 2,
           "leaky_relu_backward": 2, "sigmoid_forward": 4, "sigmoid_backward": 4, "tanh_forward": 4, "tanh_backward": 4,
           "mean_squared_error_forward": 16, "mean_squared_error_backward": 4, "dropout_forward": 2, "dropout_backward": 2,
-          "maxpool2d_forward": 0, "batchnorm_squares": 16}
+          "maxpool2d_forward": 0, "accumulate": 1, "batchnorm_squares": 16}
 
 
 @rule(*VALUES)

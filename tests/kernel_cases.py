@@ -39,6 +39,13 @@ def windows(H, W, R, S, stride=(1, 1), top=0, left=0, bottom=0, right=0, **exten
                       "stride_w": stride[1], "pad_top": top, "pad_left": left}
 
 
+def pooled_windows(H, W, R, S, size=(2, 2), top=0, left=0, bottom=0, right=0, **extents):
+    """The shape of a convolution under a max pool: as many windows of the pool as fit."""
+    P, Q = (H + top + bottom - R + 1) // size[0], (W + left + right - S + 1) // size[1]
+    return extents | {"H": H, "W": W, "R": R, "S": S, "P": P, "Q": Q, "size_h": size[0], "size_w": size[1], "pad_top": top,
+                      "pad_left": left}
+
+
 def extents_of(array, shape):
     """The shape of one array argument."""
     return shape.get("*", (shape.get("N"), shape.get("E"))) if array.axes == "*" else tuple(shape[a] for a in array.axes)
@@ -59,8 +66,10 @@ def _values(array, extents, shape, rng, integers):
         return rng.integers(0, shape["K"], extents)
     if array.name == "samples":
         return rng.integers(-2**40, 2**40, extents)
-    if array.name == "argmax":
-        return rng.integers(0, shape["size_h"] * shape["size_w"], extents).astype(np.uint8)
+    if array.name == "argmax":          # one more than there are places: none of them, which convpool2d calls 255
+        places = shape["size_h"] * shape["size_w"]
+        found = rng.integers(0, places + ("stride_h" not in shape), extents)
+        return np.where(found < places, found, 255).astype(np.uint8)
     if array.name == "mask":
         return rng.integers(0, 2, extents).astype(np.uint8)
     if array.name in POSITIVE:
@@ -137,6 +146,35 @@ PLAIN = [
 ]
 
 
+POOLED_CONVOLUTIONS = [
+    pooled_windows(1, 1, 1, 1, (1, 1), N=1, C=1, K=1),
+    pooled_windows(8, 9, 3, 3, (2, 2), 1, 1, 1, 1, N=2, C=3, K=5),
+    pooled_windows(12, 12, 5, 5, (2, 2), 2, 2, 2, 2, N=3, C=1, K=6),           # few taps in a row: lanes over pixels, or spread
+    pooled_windows(14, 11, 5, 5, (2, 2), N=2, C=6, K=16),
+    pooled_windows(9, 7, 2, 3, (3, 2), 1, 0, N=2, C=17, K=33),
+    pooled_windows(7, 8, 3, 3, (1, 2), 0, 2, 1, 0, N=1, C=40, K=18),           # filter rows of more vectors than a tile has
+    pooled_windows(6, 13, 3, 1, (2, 3), 0, 0, 0, 2, N=2, C=16, K=32),
+    pooled_windows(4, 4, 3, 3, (2, 2), N=2, C=2, K=34),                         # one window, and a K that wants dy spread out
+]
+
+
+def pooled_grid():
+    """Shapes of convolutions under a max pool: inputs x filters x windows; pads and channels go through their values beside."""
+    channels, sides = itertools.cycle([1, 3, 15, 16, 17, 2, 33, 5]), itertools.cycle(SIDES)
+    for h, w, r, s, down, across in itertools.product((2, 5, 8), (3, 6, 9), (1, 2, 3), (1, 3, 5), (1, 2, 3), (1, 2)):
+        top, left, bottom, right = next(sides)
+        shape = pooled_windows(h, w, r, s, (down, across), top, left, bottom, right, N=2, C=next(channels), K=next(channels))
+        if shape["P"] > 0 and shape["Q"] > 0:
+            yield shape
+
+
+def grid_of(name):
+    """The grid of shapes of a kernel with windows."""
+    return pooled_grid() if name.startswith("convpool2d") else window_grid("size_h" in kernels.SPECS[name].integers)
+
+
 def few_shapes(name):
     """A handful of shapes of a kernel, with tails of all kinds: for tests that are about something else than shapes."""
+    if name.startswith("convpool2d"):
+        return POOLED_CONVOLUTIONS
     return (POOLS if "size_h" in kernels.SPECS[name].integers else CONVOLUTIONS) if kernels.SPECS[name].windows else PLAIN

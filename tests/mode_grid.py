@@ -48,10 +48,10 @@ def check(name):
 
 def sweep(name):
     """Every 13th shape of the grid of windows, exactly; the number of calls."""
-    from kernel_cases import assert_same, is_exact, window_grid
+    from kernel_cases import assert_same, grid_of, is_exact
 
     spec = kernels.SPECS[name]
-    shapes = list(window_grid("size_h" in spec.integers))[::13] if spec.windows else []
+    shapes = list(grid_of(name))[::13] if spec.windows else []
     for shape in shapes:
         if is_exact(name, shape):
             assert_same(name, shape)

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from closeness import SMALLEST, assert_close, measured
 from kernel_bounds import RULES, bound
-from kernel_cases import build, few_shapes, run, windows
+from kernel_cases import build, few_shapes, pooled_windows, run, windows
 
 from minicnn import kernels
 
 LARGER = {          # by family: layers of real nets, sums of some thousands of terms
     "conv2d": [windows(9, 8, 3, 3, (1, 1), 1, 1, 1, 1, N=3, C=64, K=70), windows(28, 28, 5, 5, (1, 1), 2, 2, 2, 2, N=9, C=1, K=6),
                windows(20, 21, 3, 3, (2, 2), 0, 1, 1, 0, N=4, C=3, K=32), windows(14, 14, 5, 5, N=9, C=6, K=16)],
+    "convpool2d": [pooled_windows(28, 28, 5, 5, (2, 2), 2, 2, 2, 2, N=9, C=1, K=6), pooled_windows(14, 14, 5, 5, N=9, C=6, K=16),
+                   pooled_windows(13, 13, 3, 3, N=3, C=32, K=64), pooled_windows(28, 28, 3, 3, N=3, C=1, K=32)],
     "pool2d": [windows(12, 13, 3, 3, (2, 2), 1, 1, 1, 1, N=3, C=20), windows(15, 17, 15, 17, N=2, C=3)],
     "dense": [{"N": 64, "C": 3136, "K": 10}, {"N": 3000, "C": 20, "K": 33}],
     "softmax": [{"N": 5, "K": 1000}],

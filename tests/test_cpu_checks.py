@@ -67,7 +67,7 @@ class Call:
             self.set_letter(letter, int(rng.choice([2**20, 2**31, 2**33, 2**40])))
         elif what == 3 and self.numbers:
             name = rng.choice(list(self.numbers))
-            near = [self.numbers[name] + d for d in (-1, 1, 2)]
+            near = [max(-2**63, min(2**63 - 1, self.numbers[name] + d)) for d in (-1, 1, 2)]
             kind, values = (float, RATES) if name in spec.floats else (int, near if rng.random() < 0.5 else FAR)
             self.numbers[name] = kind(rng.choice(values))
         elif what == 4:                                                     # somewhere else in the pool

@@ -8,13 +8,14 @@ import itertools
 
 import numpy as np
 import pytest
-from kernel_cases import ROUNDED, assert_same, build, few_shapes, is_exact, run, window_grid, windows
+from kernel_cases import ROUNDED, assert_same, build, few_shapes, grid_of, is_exact, pooled_windows, run, window_grid, windows
 
 from minicnn import kernels
 
 ROWS = range(1, 30)
 COLUMNS = [*range(1, 34), 47, 48, 63, 64, 65]
 CONVOLUTIONS = [name for name in kernels.KERNELS if name.startswith("conv2d")]
+POOLED = [name for name in kernels.KERNELS if name.startswith("convpool2d")]
 MAXPOOLS = ["maxpool2d_forward", "maxpool2d_backward"]
 AVGPOOLS = ["avgpool2d_forward", "avgpool2d_backward"]
 ELEMENTWISE = [name for name, spec in kernels.SPECS.items() if spec.arrays[0].axes == "*" and name not in ROUNDED]
@@ -25,7 +26,7 @@ CHANNELWISE = [name for name in kernels.KERNELS if name.startswith(("batchnorm",
 
 def test_every_kernel_is_swept_here_or_rounds():
     dense = {name for name in kernels.KERNELS if name.startswith("dense")}
-    swept = {*CONVOLUTIONS, *MAXPOOLS, *AVGPOOLS, *ELEMENTWISE, *ROWWISE, *CHANNELWISE, *dense}
+    swept = {*CONVOLUTIONS, *POOLED, *MAXPOOLS, *AVGPOOLS, *ELEMENTWISE, *ROWWISE, *CHANNELWISE, *dense}
     assert swept | ROUNDED == set(kernels.KERNELS) and not swept & ROUNDED
 
 
@@ -94,6 +95,30 @@ def test_convolution_beyond_the_grid(name):
         windows(41, 30, 7, 3, (2, 1), 3, 1, 2, 0, N=2, C=2, K=5),
     ]:
         assert_same(name, shape)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_convolution_under_a_pool_over_windows(name):
+    shapes = list(grid_of(name))
+    assert len(shapes) > 300 and {s["size_h"] for s in shapes} == {1, 2, 3}
+    for shape in shapes:
+        assert_same(name, shape)
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_convolution_under_a_pool_at_every_remainder_of_the_tiles(name):
+    for n in (*range(1, 34), 48, 65):
+        assert_same(name, pooled_windows(4, 7, 2, 3, (2, 2), 1, 1, 0, 0, N=1, C=1 + n % 3, K=n))
+        assert_same(name, pooled_windows(5, 6, 3, 2, (2, 2), N=2, C=n, K=1 + n % 5))
+    for rows, c in ((1, 8), (2, 7), (3, 6), (7, 3), (9, 1), (2, 200)):            # filter rows of so many channels
+        assert_same(name, pooled_windows(rows + 3, 3, rows, 1, (2, 3), N=1, C=c, K=2))
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_convolution_under_a_pool_over_long_sums(name):
+    """More winners than a run of 1,024, more images than the scratch holds."""
+    assert_same(name, pooled_windows(70, 70, 3, 3, (2, 2), 1, 1, 1, 1, N=2, C=6, K=3))
+    assert_same(name, pooled_windows(28, 28, 1, 3, (2, 2), N=14, C=1, K=33))
 
 
 @pytest.mark.parametrize("name", MAXPOOLS)

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 from guard_pages import Guarded, deaths
-from kernel_cases import PLAIN, build, few_shapes, run, window_grid, windows
+from kernel_cases import PLAIN, build, few_shapes, grid_of, pooled_windows, run, windows
 
 from minicnn import kernels
 
@@ -17,6 +17,8 @@ SIDES = ("start", "end")
 MORE = {        # shapes around the tiles' sizes, beside those of few_shapes
     "conv2d": [windows(4, m, 2, 3, (1, 1), 1, 1, 0, 1, N=2, C=1 + m % 4, K=34 - m) for m in range(1, 33)]
               + [windows(5, 6, 3, 3, (2, 2), N=2, C=c, K=k) for c, k in ((1, 31), (31, 1), (32, 48), (33, 65), (15, 32))],
+    "convpool2d": [pooled_windows(7, 9, 3, s, (2, 2), 1, 0, 0, 1, N=2, C=c, K=k)
+                   for c, k, s in itertools.product((1, 5, 16, 31), (1, 16, 17, 33), (1, 3, 5))],
     "pool2d": [windows(5, 4, 2, 2, (s, 2), 1, 0, 1, 1, N=2, C=c) for c, s in itertools.product((1, 2, 8, 31, 32, 47), (1, 2, 3))],
     "dense": [{"N": n, "C": c, "K": k}
               for n, c, k in itertools.product((1, 13, 14, 15, 29), (1, 5, 17, 33), (1, 6, 16, 31, 32, 33, 64, 70))],
@@ -60,7 +62,7 @@ def test_nothing_outside_one_array_is_touched(name, argument):
 @pytest.mark.parametrize("name", [name for name, spec in kernels.SPECS.items() if spec.windows])
 def test_nothing_outside_any_array_is_touched_over_the_grid_of_windows(name):
     spec = kernels.SPECS[name]
-    assert not deaths_of(name, window_grid("size_h" in spec.integers), range(len(spec.arrays)))
+    assert not deaths_of(name, grid_of(name), range(len(spec.arrays)))
 
 
 def test_stray_argmax_leads_nowhere():

@@ -53,6 +53,8 @@ def tile_add_one_more(t, a, i, step, n):
 
 @jit.helper
 def tile_fma_one_more(t, a, i, rows, b, j, n):
+    if n is None:
+        return simd.tile_fma(t, a, i, rows, b, j, None)
     return simd.tile_fma(t, a, i, rows, b, j, n + 1)
 
 
@@ -87,6 +89,10 @@ FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in
     ("conv2d", "conv2d_forward", "jit", "call", one_row_more),
     ("conv2d", "conv2d_backward_input", "jit", "call", one_row_more),
     ("conv2d", "conv2d_backward_weight", "jit", "call", one_column_more),
+    ("convpool2d", "convpool2d_forward", "simd", "store_tail", store_one_more),
+    ("convpool2d", "convpool2d_forward", "simd", "store_bytes", store_bytes_one_more),
+    ("convpool2d", "convpool2d_backward_input", "simd", "store_tail", store_one_more),
+    ("convpool2d", "convpool2d_backward_weight", "simd", "load_tail", load_one_more),
     ("dense", "dense_forward", "jit", "call", one_row_more),
     ("dense", "dense_backward_input", "jit", "call", one_column_more),
     ("dense", "dense_backward_weight", "jit", "call", one_term_more),

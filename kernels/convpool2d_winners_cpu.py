@@ -12,7 +12,6 @@ apart (`apart` windows).
 import numpy as np
 from numba import types
 
-from . import simd
 from .frame_cpu import copy_run, pad_images, zero_run
 from .host import WIDE
 from .jit import call, helper, linked
@@ -25,6 +24,12 @@ from .simd import (
     splat,
     splat_int,
     store_tail,
+    tile_add,
+    tile_axpy,
+    tile_load,
+    tile_scatter,
+    tile_store,
+    tile_zeros,
     to_float,
     where,
 )
@@ -62,7 +67,8 @@ def _tiles(name, body):
              "    m, nv, first, count, offset, pitch, place, step = numbers"]
     for nv in range(1, MOST + 1):
         lines += [f"    if m == {m} and nv == {nv}:{body.format(m=m, nv=nv)}" for m in range(1, MOST // nv + 1)]
-    scope = vars(simd) | {"__name__": __name__}
+    scope = dict(__name__=__name__, LANES=LANES, tile_add=tile_add, tile_axpy=tile_axpy, tile_load=tile_load,
+                 tile_scatter=tile_scatter, tile_store=tile_store, tile_zeros=tile_zeros)
     exec("\n".join(lines), scope)
     floats, integers = types.float32[::1], types.int64[::1]
     return linked(floats, integers, floats, floats, types.UniTuple(types.int64, 8))(scope[name])
