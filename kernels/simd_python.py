@@ -4,8 +4,8 @@ import numpy as np
 __all__ = [
     "below", "both", "bits", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal", "load", "load_bytes",
     "load_tail", "max_lanes", "row_steps", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
-    "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter", "tile_store", "tile_zeros", "to_float", "to_int",
-    "where",
+    "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter", "tile_store", "tile_zeros", "to_float",
+    "to_int", "where",
 ]
 LANES = 16
 np.seterr(over="ignore", under="ignore", invalid="ignore", divide="ignore")    # as compiled code: NaN and inf are values

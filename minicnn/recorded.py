@@ -23,9 +23,10 @@ from .random import Keys
 
 def can_record(layers, dtype, train: bool, loss=None) -> bool:
     """Whether these layers (and the loss) do nothing but call kernels on shards, and nobody has replaced a kernel."""
-    own = __package__ + ".layers"
-    return (tape.available and dtype == np.float32 and not kernels.replaced() and getattr(loss, "recordable", loss is None)
-            and all(layer.recordable and type(layer).__module__.startswith(own) and not layer.whole_batch(train) for layer in layers))
+    if not tape.available or dtype != np.float32 or kernels.replaced() or not getattr(loss, "recordable", loss is None):
+        return False
+    ours = __package__ + ".layers"              # a user's subclass may do more than its base class, which is recordable
+    return all(layer.recordable and type(layer).__module__.startswith(ours) and not layer.whole_batch(train) for layer in layers)
 
 
 class _Recording:
