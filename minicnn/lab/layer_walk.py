@@ -54,6 +54,7 @@ class Walk:
         self.costs: dict[tuple[str, str], Cost] = {}
         self.grads: dict[str, np.ndarray] = {}
         self.made: dict[str, Layer] = {}        # the layer behind each name, in the order of their forward passes
+        self.at = ""                            # the name of what is running
 
     def run(self) -> dict[tuple[str, str], Cost]:
         """One pass; the cost of each (layer's name, direction)."""
@@ -71,6 +72,7 @@ class Walk:
 
     def _tail(self, layers, x, labels, keys, need_dx: bool):
         (logits,), caches = self._forward(layers, [x], [keys], "")
+        self.at = "loss"
         start = time.perf_counter()
         self.loss.forward(logits, labels)
         middle = time.perf_counter()
@@ -122,7 +124,7 @@ class Walk:
             short, kept_short = self._forward(layer.shortcut, xs, keys, f"{name}/")
             ys = self._sum(name, FORWARD, main, short)
             return ys, [([c[i] for c in kept], [c[i] for c in kept_short]) for i in range(len(xs))]
-        whole = layer.whole_batch(True)
+        self.at, whole = name, layer.whole_batch(True)
         start = time.perf_counter()
         pairs = layer.forward_shards(xs, True, keys, in_order) if whole else [layer.forward(xs[0], True, keys[0])]
         seconds = time.perf_counter() - start
@@ -141,7 +143,7 @@ class Walk:
             main = self._backward(layer.layers, dys, kept, True, f"{name}/")
             short = self._backward(layer.shortcut, dys, kept_short, True, f"{name}/")
             return self._sum(name, BACKWARD, main, short)
-        whole = layer.whole_batch(True)
+        self.at, whole = name, layer.whole_batch(True)
         start = time.perf_counter()
         if whole:
             dxs, grads = layer.backward_shards(dys, caches, in_order)
@@ -175,6 +177,7 @@ class Walk:
         for key, param in params.items():
             if key not in self.slots:
                 self.slots[key] = self.optimizer.slots(param)
+        self.at = UPDATE
         start = time.perf_counter()
         for key, param in params.items():
             self.optimizer.update(param, self.grads[key], self.slots[key], 1, 0.0)
