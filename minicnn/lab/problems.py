@@ -53,7 +53,9 @@ class Problem:
     @property
     def batch(self) -> int | None:
         """Images, or rows; None for a kernel without a batch."""
-        return None if self.kernel.endswith("_update") else self.shape["N"]
+        if self.kernel.endswith("_update"):
+            return None
+        return self.shape["N"] if "N" in self.shape else self.shape["*"][0]
 
     def with_batch(self, n: int) -> Problem:
         """The same for n images."""
