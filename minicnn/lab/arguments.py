@@ -69,10 +69,24 @@ def _values(array, extents, shape, rng, integers):
     if array.name == "samples":
         return np.arange(extents[0])
     if array.name == "argmax":
-        return rng.integers(0, shape["size_h"] * shape["size_w"], extents, np.uint8)
+        return _taps(extents, shape, rng)
     if array.name == "mask":
         return rng.integers(0, 2, extents, np.uint8)
     if integers:
         return 4.0 ** rng.integers(-1, 2, extents) if array.name in _POSITIVE else rng.integers(-4, 5, extents)
     values = rng.standard_normal(extents, np.float32)
     return 0.1 + np.abs(values) if array.name in _POSITIVE else values
+
+
+def _taps(extents, shape, rng):
+    """A tap of each window (N, P, Q, C) that lies on the image."""
+    rows = _within(extents[1], shape["size_h"], shape["stride_h"], shape["pad_top"], shape["H"], extents, rng, 1)
+    cols = _within(extents[2], shape["size_w"], shape["stride_w"], shape["pad_left"], shape["W"], extents, rng, 2)
+    return rows * shape["size_w"] + cols
+
+
+def _within(places, size, stride, pad, extent, extents, rng, axis):
+    starts = np.arange(places) * stride - pad
+    low, high = np.maximum(0, -starts), np.minimum(size, extent - starts)
+    around = [places if k == axis else 1 for k in range(4)]
+    return rng.integers(low.reshape(around), high.reshape(around), extents)

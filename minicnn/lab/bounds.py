@@ -115,5 +115,6 @@ def _adam(kernel, a, exact):
     return {"m": (4, m), "v": (4, v), "w": (4, np.abs(a["w"]) + a["lr"] * (step + (decay if kernel == "adamw_update" else 0)))}
 
 
-_OTHERS = {"gelu": _gelu, "sigmoid": _saturating, "tanh": _saturating, "softmax": _softmax, "softmax_cross_entropy": _cross_entropy,
+_OTHERS = {"gelu": _gelu, "sigmoid": _saturating, "tanh": _saturating, "softmax": _softmax,
+           "softmax_cross_entropy": _cross_entropy,
            "batchnorm": _batchnorm, "sgd": _momentum, "nesterov": _momentum, "adam": _adam, "adamw": _adam}

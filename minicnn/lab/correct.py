@@ -43,6 +43,7 @@ class Verdict:
     why: str | None = None
     seconds: float = 0.0
     images: int | None = None
+    first: float = 0.0
 
 
 class _Wrong(Exception):
@@ -74,7 +75,8 @@ def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Ca
     few = problem if some is None else problem.with_batch(min(problem.batch, some, FEW))
     exact, notes = is_exact(kernel, problem.shape), []
     try:
-        loose = _whole_numbers(few, _call(few, function, True, None), exact)
+        first = _call(few, function, True, None)
+        loose = _whole_numbers(few, first, exact)
         outcome = _call(few, function, False, None)
         error, far = _within(outcome)
         if loose or far:
@@ -88,7 +90,7 @@ def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Ca
                 error = max(error, _within(_call(problem, as_timed or function, False, some))[0])
     except _Wrong as wrong:
         return Verdict(False, float("inf"), str(wrong))
-    return Verdict(True, error, "; ".join(notes) or None, outcome.seconds, few.batch)
+    return Verdict(True, error, "; ".join(notes) or None, outcome.seconds, few.batch, first.seconds)
 
 
 def _whole_numbers(problem: Problem, outcome: _Outcome, exact: bool) -> bool:
