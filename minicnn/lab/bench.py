@@ -30,5 +30,5 @@ def bench(kernel: str, function: Callable | None = None, shapes: str | Sequence[
     report = Report(Settings(threads or machine.usable_cores(), seconds, cold))
     own = [] if function is None else [contenders.Own(getattr(function, "__name__", "mine"), function)]
     for problem in problems:
-        report.problems.append(measure(problem, contenders.ordered(list(against), problem, own), report.settings))
+        report.problems.append(measure(problem, contenders.ordered(against, problem, own), report.settings))
     return report

@@ -88,12 +88,18 @@ class Own(Contender):
         return self.own if _option(self.own, "parallel") else super().as_timed(problem, threads)
 
 
-def ordered(names: list[str], problem: Problem, own: list[Own]) -> list[Contender]:
-    """The contenders named, and the user's, for one problem; PyTorch last. Raises UsageError."""
-    found: list[Contender] = []
+def check_names(names) -> None:
+    """Raises UsageError for a name that no contender has."""
     for name in names:
         if name not in KNOWN:
-            raise UsageError(f"--against: no contender '{name}'; known: {','.join(KNOWN)}")
+            raise UsageError(f"no contender '{name}' to measure against; known: {','.join(KNOWN)}")
+
+
+def ordered(names, problem: Problem, own: list[Own]) -> list[Contender]:
+    """The contenders named, and the user's, for one problem; PyTorch last. Raises UsageError."""
+    check_names(names)
+    found: list[Contender] = []
+    for name in dict.fromkeys(names):
         if name == "torch":
             found.append(Torch(problem))
         else:

@@ -93,7 +93,7 @@ def _cells(row: dict) -> tuple[str, ...]:
     ratio = "-" if row["versus_cpu"] is None else f"{row['versus_cpu']:.2f}x"
     compiled, share = "-" if row["compile"] is None else f"{row['compile']:.1f} s", f"{row['of_roof']:.0%}"
     return (row["who"], row["device"], str(row["threads"]), error, row["verdict"], duration(row["median"]),
-            spread(row["p20"], row["p80"]), number(row["gflops"]), number(row["gbytes"]), share, ratio, compiled)
+            spread(row["p20"], row["p80"], row["median"]), number(row["gflops"]), number(row["gbytes"]), share, ratio, compiled)
 
 
 def number(value: float) -> str:
@@ -107,9 +107,9 @@ def duration(seconds: float) -> str:
     return f"{_three(seconds * factor)} {unit}"
 
 
-def spread(low: float, high: float) -> str:
-    """`4.0-4.2`, in the unit that `duration` takes."""
-    _, factor = _unit(high)
+def spread(low: float, high: float, median: float) -> str:
+    """`4.0-4.2`, in the unit of the median."""
+    _, factor = _unit(median)
     return f"{_three(low * factor)}-{_three(high * factor)}"
 
 
