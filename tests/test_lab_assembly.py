@@ -1,5 +1,6 @@
 """Assembly written by hand: loops are found wherever their blocks lie, and instructions are counted right on any machine."""
 import pytest
+from numba import types
 
 from minicnn.lab.assembly import loops
 from minicnn.lab.hints import hints
@@ -139,3 +140,9 @@ def test_no_hint_where_nothing_is_wrong():
 def test_division_as_numpy_has_it_is_no_reason():
     loop = hot(loops(assembly(".LBB0_1:", "vdivss  (%rax), %xmm0, %xmm1", "jne  .LBB0_1")))
     assert "ZeroDivisionError" not in hints(loop, facts(loop), source(options={"error_model": "numpy"}))[0]
+
+
+def test_float64_is_no_leak_where_all_arrays_are_float64():
+    loop = hot(loops(assembly(".LBB0_1:", "vcvtdq2pd  (%rax), %ymm0", "vmulpd  %ymm0, %ymm2, %ymm1", "jne  .LBB0_1")))
+    assert "float64" in hints(loop, facts(loop), source((types.float32[::1], types.float64)))[0]
+    assert hints(loop, facts(loop), source((types.float64[::1], types.float64[::1]))) == []

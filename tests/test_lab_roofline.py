@@ -73,7 +73,7 @@ def test_points_stand_for_rows_with_a_speed_only(matplotlib):
     assert roofline.points(silent) == [] and "5 of 5 rows" in roofline.svg(silent)
 
 
-@pytest.mark.parametrize("name", ["_hidden", "$x_{2", "a<b>&c", "a\x00b\x1b[0m", "\udce9t\u00e9", "核"])
+@pytest.mark.parametrize("name", ["_hidden", "$x_{2}$", "a<b>&c", "a\x00b\x1b[0m", "\udce9t\u00e9", "核"])
 def test_any_name_is_shown_as_it_is(matplotlib, name):
     said = texts(roofline.svg(document(own=name)))
     assert roofline.shown(name) in said and all(c.isprintable() for text in said for c in text.replace("\n", ""))
