@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import inspect
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import ModuleType
+from pathlib import Path
 
 import numpy as np
 
-from .. import kernels, user_file
-from ..errors import DataError, MinicnnError, UsageError
-from . import correct
+from .. import kernels
+from ..errors import MinicnnError, UsageError
+from . import correct, user_kernel
 from .layer_walk import Walk
 from .twin import twin
 
@@ -51,7 +50,6 @@ class OwnKernel:
 def load(words) -> list[OwnKernel]:
     """The kernels of the options OP=FILE.py:NAME. Raises UsageError, DataError."""
     found: dict[str, OwnKernel] = {}
-    modules: dict[str, ModuleType] = {}
     for word in words:
         op, _, place = word.partition("=")
         path, _, name = place.rpartition(".py:")
@@ -63,33 +61,11 @@ def load(words) -> list[OwnKernel]:
             raise UsageError(f"No kernel '{op}'. {guess}")
         if op in found:
             raise UsageError(f"--kernel {op} is given twice")
-        path += ".py"
-        if path not in modules:
-            modules[path] = user_file.load(path)
-        found[op] = _take(op, path, modules[path], name)
+        path = f"{path}.py"
+        _, function = user_kernel.take(path, name)
+        user_kernel.kernel_of(path, name, function, op, None)       # refuses other parameters
+        found[op] = OwnKernel(op, path, name, function, hashlib.sha256(Path(path).read_bytes()).hexdigest())
     return list(found.values())
-
-
-def _take(op: str, path: str, module: ModuleType, name: str) -> OwnKernel:
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
-        raise DataError(f"{path} has no function {name}" + (f"; it has {', '.join(known)}" if known else ""))
-    _check_parameters(op, path, name, function)
-    with open(path, "rb") as file:
-        return OwnKernel(op, path, name, function, hashlib.sha256(file.read()).hexdigest())
-
-
-def _check_parameters(op: str, path: str, name: str, function: Callable) -> None:
-    wanted = kernels.SPECS[op].parameters
-    try:
-        own = inspect.signature(function)
-    except (TypeError, ValueError):         # of a function that is not Python's the call itself will tell
-        return
-    try:
-        own.bind(*wanted)
-    except TypeError:
-        raise DataError(f"{path}: {name}{own} does not take the arguments of {op}({', '.join(wanted)})") from None
 
 
 def check(own: list[OwnKernel], net, x: np.ndarray, labels: np.ndarray, loss, optimizer) -> list[str]:
@@ -120,35 +96,11 @@ def check(own: list[OwnKernel], net, x: np.ndarray, labels: np.ndarray, loss, op
 
 @contextmanager
 def blame(own: list[OwnKernel]):
-    """Within the block, an exception out of a kernel's file becomes a DataError with its line and the reason.
-
-    What the compiler refuses is in no traceback: Numba's errors say themselves where in the source they arose.
-    """
-    files = {one.file for one in own}
-    try:
-        with ExitStack() as stack:
-            for file in files:
-                stack.enter_context(user_file.blame(file))
-            yield
-    except DataError as told:
-        place = getattr(told.__cause__, "loc", None)
-        if getattr(place, "filename", None) not in files:
-            raise
-        raise _refused(told.__cause__) from told.__cause__
-    except Exception as error:
-        if getattr(getattr(error, "loc", None), "filename", None) not in files:
-            raise
-        raise _refused(error) from error
-
-
-def _refused(error) -> DataError:
-    lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("Failed in ")]
-    reason = said[0] if said else type(error).__name__
-    call = next((line.removeprefix(">>> ") for line in said if line.startswith(">>> ")), None)
-    if reason.endswith(":") and call:
-        reason += f" {call}"
-    return DataError(f"{error.loc.filename}, line {error.loc.line}: Numba: {reason}")
+    """Within the block, an exception out of a kernel's file becomes a DataError with its line and the reason."""
+    with ExitStack() as stack:
+        for one in own:
+            stack.enter_context(user_kernel.blame(one.file, one.function))
+        yield
 
 
 def use(own: list[OwnKernel]):
