@@ -74,6 +74,12 @@ def test_a_wrong_row_has_no_time(plain):
     assert not re.search(r"\d (s|ms|µs|ns)\b|GFLOP|\d%|\dx", row) and 'colspan="9"' in row and row.count("<td") == 4
 
 
+def test_a_remark_on_a_row_with_a_time_stands_below_the_table(plain):
+    made = document(count=1)
+    made["problems"][0]["rows"][2]["why"] = "holds the GIL"
+    assert "mine.py:conv: holds the GIL</p>" in page.html(made) and "None" not in page.html(document())
+
+
 def test_the_conditions_are_told(plain):
     text = "".join(Tags(page.html(document())).text)
     for fact in ("AMD EPYC 7B13, 2 cores, avx2 fma", "2 for every row", "warm", "96.2 GFLOP/s, 21.3 GB/s", "numba 0.68.1",

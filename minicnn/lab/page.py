@@ -34,7 +34,7 @@ dd { margin: 0; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 .picture svg { display: block; min-width: 36rem; width: 100%; height: auto }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th, td { padding: .25rem .42rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { color: var(--muted); font-weight: 600; font-size: .85rem }
 th:first-child, td:first-child, .word { text-align: left }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--back) }
@@ -113,8 +113,10 @@ def _problem(number, problem):
     head = "".join(f'<th scope="col"{_class("word" if name in _WORDS else "")}>{_text(name)}</th>' for name in _COLUMNS)
     rows = "\n".join(_row(row) for row in problem["rows"])
     looks = "\n".join(_xray(row) for row in problem["rows"] if row["xray"])
+    remarks = "".join(f'<p class="muted">{_text(row["who"])}: {_text(row["why"])}</p>' for row in problem["rows"]
+                      if row["why"] and row["median"] is not None)
     return (f'<h2>{number}. {_text(name)}</h2>\n<p class="muted">{_text(size)}</p>\n'
-            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{looks}')
+            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>\n{remarks}{looks}')
 
 
 def _row(row):
