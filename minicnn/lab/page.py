@@ -116,7 +116,8 @@ def _problem(number, problem):
     remarks = "".join(f'<p class="muted">{_text(row["who"])}: {_text(row["why"])}</p>' for row in problem["rows"]
                       if row["why"] and row["median"] is not None)
     return (f'<h2>{number}. {_text(name)}</h2>\n<p class="muted">{_text(size)}</p>\n'
-            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n{remarks}{looks}')
+            f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>\n'
+            f"{remarks}{looks}")
 
 
 def _row(row):
