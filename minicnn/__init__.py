@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .data import load
     from .gradcheck import check
     from .kernels import use
+    from .lab.bench import bench
     from .layers import (
         GELU,
         AvgPool2D,
@@ -48,12 +49,12 @@ if TYPE_CHECKING:
 __all__ = [
     "GELU", "SGD", "Adam", "AdamW", "AvgPool2D", "BatchNorm", "Constant", "Conv2D", "Cosine", "Dense", "Dropout",
     "Flatten", "GlobalAvgPool2D", "Layer", "LeakyReLU", "MaxPool2D", "MeanSquaredError", "ReLU", "Residual",
-    "Sequential", "Sigmoid", "Softmax", "SoftmaxCrossEntropy", "Step", "Tanh", "Trainer", "__version__", "check", "fit",
+    "Sequential", "Sigmoid", "Softmax", "SoftmaxCrossEntropy", "Step", "Tanh", "Trainer", "__version__", "bench", "check", "fit",
     "from_torch_state", "load", "nets", "open", "to_torch_state", "use",
 ]
 
 _HOME = {                       # module -> its public names
-    "data": ("load",), "gradcheck": ("check",), "kernels": ("use",),
+    "data": ("load",), "gradcheck": ("check",), "kernels": ("use",), "lab.bench": ("bench",),
     "layers": ("AvgPool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GELU", "GlobalAvgPool2D", "Layer",
                "LeakyReLU", "MaxPool2D", "ReLU", "Residual", "Sigmoid", "Softmax", "Tanh"),
     "losses": ("MeanSquaredError", "SoftmaxCrossEntropy"), "optim": ("SGD", "Adam", "AdamW"),

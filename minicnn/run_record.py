@@ -3,7 +3,9 @@
 {"started", "updated", "status": "running" | "finished" | "interrupted" | "diverged" | "failed", "process",
  "net": {"name", "parameters", "layers", ...}, "recipe": {"epochs", "batch", "optimizer", ...}, "threads",
  "data": {"source", "size", "split", "name", "fingerprint", "parts", "skipped"}, "versions", "machine",
- "result": {"epochs", "steps", "best", "weights_sha256", "seconds_compile", "images_per_second", "history"}}
+ "kernels": {op: {"file", "function", "sha256"}} of a run with kernels of the user's,
+ "result": {"epochs", "steps", "best", "weights_sha256", "seconds_compile", "images_per_second", "history", and with such
+ kernels "gain"}}
 """
 
 import os
@@ -14,7 +16,7 @@ from .errors import MinicnnError
 
 class RunRecord:
     """The run.json of a TrainingLoop. origin: what only the starter of the run knows, {"net": {"name"}, "data":
-    {"source", "size", "split"}}; None for a resumed run, whose run.json still tells.
+    {"source", "size", "split"}, "kernels"}; None for a resumed run, whose run.json still tells.
     """
 
     def __init__(self, loop, origin: dict | None):
@@ -40,11 +42,19 @@ class RunRecord:
             "versions": machine.versions(),
             "machine": machine.describe(),
         }
+        if kernels := _dict(before.get("kernels")):
+            self.document["kernels"] = kernels
 
     @property
     def source(self) -> str | None:
         """What the user named as data, where that is known."""
         return self.document["data"]["source"]
+
+    @property
+    def kernel_options(self) -> list[str]:
+        """The options that a resumed run needs again for the user's kernels."""
+        return [f"--kernel={op}={_dict(one).get('file')}:{_dict(one).get('function')}"
+                for op, one in self.document.get("kernels", {}).items()]
 
     def write(self, status: str) -> dict:
         """Replace run.json; returns what it says. Raises EnvironmentProblem."""

@@ -21,6 +21,7 @@ from .layers.chain import flatten, name_layers
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .profile import Profile
     from .random import Keys
 
 PREDICT_BATCH = 256         # images at a time in predict, to bound its memory
@@ -111,6 +112,14 @@ class Sequential:
     def summary(self) -> str:
         """Shapes, parameters, multiply-adds and memory of backprop, as a table."""
         return summary.table(self)
+
+    def profile(self, x, labels=None) -> Profile:
+        """What each layer costs in training on the batch x, forward and backward, beside the roof of this machine.
+
+        labels: (N,) class numbers, made up where there are none. Print the answer for a table.
+        """
+        from .profile import profile
+        return profile(self, x, labels)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """All params, then all state, in layer order, names sorted: "params/conv2d_1/w" -> the array itself."""

@@ -246,7 +246,7 @@ class TrainingLoop:
         where = f"after epoch {progress.epoch}" + (f" and {progress.step} of {self.steps} steps" if progress.step else "")
         kept = f"best (epoch {progress.best['epoch']}) is" if progress.best else "the weights so far are"
         source = [self._record.source] if self._record.source else []
-        command = program() + " " + shlex.join(["train", *source, "--resume", str(path)])
+        command = program() + " " + shlex.join(["train", *source, "--resume", str(path), *self._record.kernel_options])
         raise Interrupted(f"stopped {where}; {kept} in {path / run_folder.MODEL}; go on: {command}", path)
 
     def _finish(self) -> Run:

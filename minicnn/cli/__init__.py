@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "Precision, recall, F1 and confusion of a trained run.",
     "predict": "Label images.",
     "check": "Check the gradients of a layer or a net.",
+    "bench": "Kernel lab: correct first, then fast; roofline.",
     "doctor": "What this machine can do; caches; versions.",
 }
 BUG, INTERRUPTED = 70, 130

@@ -92,11 +92,14 @@ def read_config(ctx, _, path):
         raise click.UsageError(f"--config {path}: {error.strerror}", ctx) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--config {path}: {error}", ctx) from None
-    names = {opt[2:]: parameter.name for parameter in ctx.command.params for opt in parameter.opts if opt.startswith("--")}
+    options = {opt[2:]: parameter for parameter in ctx.command.params for opt in parameter.opts if opt.startswith("--")}
     for key, value in values.items():
-        if key not in names or key in ("config", "help"):
-            near = difflib.get_close_matches(key, names, 1)
+        if key not in options or key in ("config", "help"):
+            near = difflib.get_close_matches(key, options, 1)
             raise click.UsageError(f"--config {path}: no option '{key}'." + (f" Did you mean '{near[0]}'?" if near else ""), ctx)
-        if not isinstance(value, str | int | float | bool):
+        many = options[key].multiple and isinstance(value, list)
+        if not all(isinstance(one, str | int | float | bool) for one in (value if many else [value])):
             raise click.UsageError(f"--config {path}: '{key}' must be a text or a number", ctx)
-    ctx.default_map = {names[key]: value for key, value in values.items()}
+        if options[key].multiple and not many:
+            values[key] = [value]
+    ctx.default_map = {options[key].name: value for key, value in values.items()}

@@ -31,6 +31,8 @@ FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed")  # 
 @click.option("--size", type=click.IntRange(1, 4096), help="Side of the images in pixels.")
 @click.option("--split", metavar="80,10,10", help="Percent of train, val and test.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; DATA may be left out.")
+@click.option("--kernel", "kernel_words", multiple=True, metavar="OP=FILE.py:NAME",
+              help="Train with an own kernel, once it has been found right; repeatable.")  # fmt: skip
 @click.option("--out", default="runs", show_default=True, help="Folder of run folders.")
 @click.option("--name", help="Name of the run's folder.")
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N epochs without improvement.")
@@ -38,8 +40,9 @@ FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed")  # 
               help="Options from a file; the command line wins.")  # fmt: skip
 @common
 @click.pass_context
-def command(context, shared: Common, data, resume, **options):
+def command(context, shared: Common, data, resume, kernel_words, **options):
     """Train a classifier on DATA: a folder with one folder per class, IDX files, an .npz file, digits or shapes."""
+    from .train_kernels import OwnKernels
     from .train_screen import TrainScreen
 
     if options["lr"] is not None and not 0 < options["lr"] < math.inf:
@@ -48,18 +51,19 @@ def command(context, shared: Common, data, resume, **options):
         for name in FIXED:
             if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
                 raise UsageError(f"--{name} cannot change when a run is resumed; start a new run for that")
-    screen = TrainScreen(shared.screen)
+    own, screen = OwnKernels(kernel_words, shared), TrainScreen(shared.screen)
     try:
         if resume is None:
-            run = _new_run(shared, screen, data, **options)
+            run = _new_run(shared, screen, own, data, **options)
         else:
-            run = _go_on(shared, screen, data, resume, options["net"], options["epochs"], options["stop_after"])
+            run = _go_on(shared, screen, own, data, resume, options["net"], options["epochs"], options["stop_after"])
     finally:
         screen.stop()
+    own.report(run, screen.loop)
     screen.end(run)
 
 
-def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, size, split, out, name, stop_after):
+def _new_run(shared: Common, screen, own, data, net, epochs, batch, lr, optimizer, size, split, out, name, stop_after):
     from ..data import load
     from ..data.split import shares
     from ..losses import SoftmaxCrossEntropy
@@ -75,13 +79,17 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
     defaults = LR_TINY if net_name == "tiny" else LR
     step = _optimizer(optimizer, defaults[optimizer] if lr is None else lr)
     _check_memory(built, batch)
+    loss = SoftmaxCrossEntropy(label_smoothing=LABEL_SMOOTHING)
     screen.begin(loaded, built, net_name)
+    with blame(net if _is_file(net) else None):
+        own.check(built, loaded, loss, step)
     source = os.path.abspath(data) if os.path.lexists(data) else data
-    origin = {"net": {"name": net_name}, "data": {"source": source, "size": size, "split": list(shares_of_parts)}}
+    origin = {"net": {"name": net_name}, "data": {"source": source, "size": size, "split": list(shares_of_parts)},
+              "kernels": own.records()}
     if epochs is None:
         small = EPOCHS_SMALL_TINY if net_name == "tiny" else EPOCHS_SMALL
         epochs = small if len(loaded.train) < SMALL else EPOCHS
-    with blame(net if _is_file(net) else None):
+    with blame(net if _is_file(net) else None), own.in_force():
         return fit(
             built,
             loaded,
@@ -89,7 +97,7 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
             batch,
             step,
             Cosine(warmup=1),
-            SoftmaxCrossEntropy(label_smoothing=LABEL_SMOOTHING),
+            loss,
             callbacks=[screen],
             out=out,
             name=name,
@@ -100,22 +108,26 @@ def _new_run(shared: Common, screen, data, net, epochs, batch, lr, optimizer, si
         )
 
 
-def _go_on(shared: Common, screen, data, path, net, epochs, stop_after):
+def _go_on(shared: Common, screen, own, data, path, net, epochs, stop_after):
     from .. import user_file
     from ..run import load_described
     from ..run_folder import read_run_json
     from ..training import resume
 
     described = read_run_json(path)
-    own = []
+    own.refuse_others(described, path)
+    layers = []
     if net is not None:
         if not _is_file(net):
             raise UsageError(f"--net {net} cannot change when a run is resumed; only FILE.py may be given, for its layers")
-        own = user_file.layer_classes(user_file.load(net))
+        layers = user_file.layer_classes(user_file.load(net))
     loaded = load_described(described, path, data)
     screen.resumed(loaded, path)
+    options = {"epochs": epochs, "stop_after": stop_after, "callbacks": [screen], "threads": shared.threads}
     with user_file.blame(net):
-        return resume(path, loaded, epochs=epochs, stop_after=stop_after, callbacks=[screen], threads=shared.threads, layers=own)
+        own.check_resumed(path, loaded, layers)
+        with own.in_force():
+            return resume(path, loaded, layers=layers, **options)
 
 
 def _optimizer(name: str, lr: float):

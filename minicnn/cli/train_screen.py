@@ -97,6 +97,7 @@ class TrainScreen(Callback):
                 "weights_sha256": run.weights_sha256,
                 "images_per_second": result["images_per_second"],
                 "seconds_compile": result["seconds_compile"],
+                **({"gain": result["gain"]} if "gain" in result else {}),
             }
         )
 

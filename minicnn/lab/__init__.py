@@ -1,0 +1,1 @@
+"""The kernel lab: what `minicnn bench` measures and shows."""
