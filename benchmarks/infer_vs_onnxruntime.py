@@ -4,7 +4,7 @@
 
 minicnn runs `net.predict`, the others a graph or a module of the same layers with a softmax behind; all give probabilities
 of images that are ready in memory. Before any time is taken their outputs must agree within TOLERANCE of the largest; else
-exit code 1 and no times. Without ONNX Runtime and onnx: exit code 4; without PyTorch its rows are left out.
+exit code 1 and no more times. Without ONNX Runtime and onnx: exit code 4; without PyTorch its rows are left out.
 
 Each contender is a process of its own (infer_contenders.py), and one at a time runs for a block of `--seconds`: A B A B.
 The ratio is that of the medians over all timed calls, to ONNX Runtime.
@@ -15,7 +15,7 @@ import sys
 
 from figures import disagreement, rate, ratio
 from measured_nets import NETS
-from report import MISSING, WRONG, choice, conditions, finish, missing, parsed, parser, rates_table, version
+from report import MISSING, choice, conditions, finish, missing, parsed, parser, rates_table, refuse, version
 from targets import INFER, INFER_ONE
 from workers import Worker, by_turns, hired
 
@@ -50,9 +50,7 @@ def main(argv=None) -> int:
     for net in options.nets:
         found["results"] += compare(net, options.threads, options.rounds, options.seconds)
         if "rates" not in (last := found["results"][-1]):
-            print(f"infer_vs_onnxruntime: error: {last['row']}: the outputs differ by {last['disagreement']:.1e} of the largest, "
-                  f"more than {TOLERANCE:g}; nothing was timed", file=sys.stderr)
-            return WRONG
+            return refuse("infer_vs_onnxruntime", last, "the outputs", TOLERANCE)
     finish(found, rates_table(found, "images per second"), options)
     return 0
 

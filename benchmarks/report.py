@@ -32,6 +32,13 @@ def missing(script: str, *packages: str) -> bool:
     return bool(names)
 
 
+def refuse(script: str, result: dict, what: str, tolerance: float) -> int:
+    """Says that the contenders disagree, and gives the exit code."""
+    print(f"{script}: error: {result['row']}: {what} differ by {result['disagreement']:.1e}, relative, more than {tolerance:g}; "
+          "nothing more is timed", file=sys.stderr)
+    return WRONG
+
+
 def parser(description: str, rounds: int, seconds: float, threads: int = 2) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--threads", type=int, default=threads, help=f"of each contender (default {threads})")

@@ -14,7 +14,7 @@ import sys
 
 from figures import rate, ratio, stepwise_disagreement
 from measured_nets import NETS
-from report import MISSING, WRONG, choice, conditions, finish, missing, parsed, parser, rates_table
+from report import MISSING, choice, conditions, finish, missing, parsed, parser, rates_table, refuse
 from targets import SCALING, TRAIN
 from train_contenders import LR, MOMENTUM
 from workers import Worker, by_turns, hired
@@ -58,10 +58,8 @@ def main(argv=None) -> int:
     for net in options.nets:
         found["results"].append(result := compare(net, options.threads, options.rounds, options.seconds))
         if "rates" not in result:
-            rows = "".join(f"\n  {name}: {values}" for name, values in result["losses"].items())
-            print(f"train_vs_torch: error: {net}: the losses of {STEPS} steps differ by {result['disagreement']:.1e}, "
-                  f"more than {TOLERANCE:g}; nothing was timed{rows}", file=sys.stderr)
-            return WRONG
+            print(*(f"  {name}: {values}" for name, values in result["losses"].items()), sep="\n", file=sys.stderr)
+            return refuse("train_vs_torch", result, f"the losses of {STEPS} steps", TOLERANCE)
     finish(found, rates_table(found, "images per second"), options)
     return 0
 

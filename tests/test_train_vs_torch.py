@@ -57,7 +57,7 @@ def test_losses_that_differ_stop_it_before_any_time_is_taken(script, monkeypatch
     assert script.main(["--nets", "lenet"]) == 1
     assert {command for _, command in worker.asked} == {"losses", "close"}
     out, err = capsys.readouterr()
-    assert out == "" and "lenet: the losses of 5 steps differ by 2.0e-04" in err
+    assert out == "" and "lenet, batch 128: the losses of 5 steps differ by 2.0e-04" in err
 
 
 def test_the_figures(script, monkeypatch, capsys, tmp_path):
