@@ -39,30 +39,34 @@ def refuse(script: str, result: dict, what: str, tolerance: float) -> int:
     return WRONG
 
 
-def parser(description: str, rounds: int, seconds: float, threads: int = 2) -> argparse.ArgumentParser:
+def parser(description: str, rounds: int, seconds: float | None, threads: int | None = 2) -> argparse.ArgumentParser:
+    """The common options with these defaults. threads=None: one thread, and no such option; seconds=None: no such option."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--threads", type=int, default=threads, help=f"of each contender (default {threads})")
+    made.set_defaults(threads=1, seconds=None)
+    if threads is not None:
+        made.add_argument("--threads", type=int, default=threads, help=f"of each contender (default {threads})")
     made.add_argument("--rounds", type=int, default=rounds, help=f"blocks of each contender (default {rounds})")
-    made.add_argument("--seconds", type=float, default=seconds, help=f"length of a block (default {seconds:g})")
+    if seconds is not None:
+        made.add_argument("--seconds", type=float, default=seconds, help=f"length of a block (default {seconds:g})")
     made.add_argument("--json", action="store_true", help="print JSON in place of the table")
     made.add_argument("--out", type=Path, help="write the JSON to this file as well")
     return made
 
 
-def choice(made: argparse.ArgumentParser, name: str, known) -> None:
-    """An option --name of comma-separated words out of `known`, all by default."""
+def choice(made: argparse.ArgumentParser, name: str, known, default=None) -> None:
+    """An option --name of comma-separated words out of `known`; by default all, or those of `default`."""
     def split(text: str) -> list[str]:
         words = text.split(",")
         if unknown := [word for word in words if word not in known]:
             raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; known: {', '.join(known)}")
         return words
-    made.add_argument(f"--{name}", type=split, default=list(known), metavar="A,B",
-                      help=f"comma-separated, of {', '.join(known)} (default: all)")
+    made.add_argument(f"--{name}", type=split, default=list(default or known), metavar="A,B",
+                      help=f"comma-separated, of {', '.join(known)} (default: {','.join(default) if default else 'all'})")
 
 
 def parsed(made: argparse.ArgumentParser, argv) -> argparse.Namespace:
     options = made.parse_args(argv)
-    if options.threads < 1 or options.rounds < 1 or not options.seconds > 0:
+    if options.threads < 1 or options.rounds < 1 or not (options.seconds is None or options.seconds > 0):
         made.error("--threads, --rounds and --seconds must be above 0")
     return options
 
@@ -80,9 +84,11 @@ def heading(found: dict) -> list[str]:
     """The conditions in three lines."""
     shown = {"minicnn", "python", "numba", "numpy"} | found["versions"].keys() - set(machine.PACKAGES)
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items() if name in shown)
+    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
+    length = f" of {found['seconds']:g} s" if found["seconds"] else ""
     return [f"{found['cpu']}, {found['cores']} cores ({' '.join(found['vector_units'])}), load before {found['load_before']:.2f}",
             versions,
-            f"{found['threads']} threads, {found['rounds']} rounds of {found['seconds']:g} s for each contender, float32"]
+            f"{threads}, {found['rounds']} rounds{length} for each contender, float32"]
 
 
 def rates_table(found: dict, unit: str) -> str:
