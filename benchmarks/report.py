@@ -95,11 +95,13 @@ def rates_table(found: dict, unit: str) -> str:
     """Every contender's rates, with the ratio of each result and its target."""
     lines = [*heading(found), "", f"{unit:<34}{'median':>10}{'p20':>10}{'p80':>10}{'steps':>9}"]
     for result in found["results"]:
-        goal = f", target {result['target']:g}" if result.get("target") else ""
-        lines.append(f"{result['row']}: ratio {result['ratio']:.2f}{goal}; contenders within {result['disagreement']:.0e}")
+        goal = f", target {result['target']:g}" if result["target"] else ""
+        compared = "nobody to compare with" if result["ratio"] is None else f"ratio {result['ratio']:.2f}{goal}"
+        lines.append(f"{result['row']}: {compared}; contenders within {result['disagreement']:.0e}")
         for name, rate in result["rates"].items():
             numbers = "".join(f"{rate[key]:>10,.{0 if rate['median'] >= 100 else 1}f}" for key in ("median", "p20", "p80"))
             lines.append(f"  {name:<32}{numbers}{rate['steps']:>9,}")
+        lines += [f"  {name}: {reason}" for name, reason in result.get("left_out", {}).items()]
         if "scaling" in result:
             lines.append(f"  {found['threads']} threads are {result['scaling']:.2f} times as fast as 1"
                          + (f", target {result['scaling_target']:g}" if result["scaling_target"] else ""))

@@ -12,6 +12,7 @@ a number. All sides: float32, softmax cross-entropy, SGD with momentum, PyTorch'
 """
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 
@@ -75,10 +76,17 @@ def trainer(contender, command: str, amount) -> list[float]:
     return timed(steps, amount)
 
 
+PEERS = {"jax": ("jax_twin", "Jax"), "tinygrad": ("tinygrad_twin", "Tinygrad"), "naive": ("naive_numba", "Naive")}
+
+
 def main(contender: str, net: str, threads: str) -> None:
     library, _, memory_format = contender.partition("-")
-    options = (memory_format,) if memory_format else ()
-    runner = {"minicnn": Minicnn, "torch": Torch}[library](net, int(threads), *options)
+    if library in PEERS:
+        module, kind = PEERS[library]
+        runner = getattr(importlib.import_module(module), kind)(net, int(threads), LR, MOMENTUM)
+    else:
+        options = (memory_format,) if memory_format else ()
+        runner = {"minicnn": Minicnn, "torch": Torch}[library](net, int(threads), *options)
     serve(lambda command, amount: trainer(runner, command, amount))
 
 
