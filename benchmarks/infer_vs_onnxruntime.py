@@ -1,6 +1,6 @@
 """Inference beside ONNX Runtime: images per second of four nets, whole batches and one image at a time, the same threads.
 
-    python benchmarks/infer_vs_onnxruntime.py [--nets lenet,mnist] [--threads 2] [--rounds 7] [--seconds 1] [--json]
+    python benchmarks/infer_vs_onnxruntime.py [--nets lenet,mnist] [--threads 2] [--rounds 5] [--seconds 1] [--json]
 
 minicnn runs `net.predict`, the others a graph or a module of the same layers with a softmax behind; all give probabilities
 of images that are ready in memory. Before any time is taken their outputs must agree within TOLERANCE of the largest; else
@@ -41,7 +41,7 @@ def compare(net: str, threads: int, rounds: int, seconds: float) -> list[dict]:
 
 
 def main(argv=None) -> int:
-    made = parser("Inference of minicnn and ONNX Runtime, side by side.", rounds=7, seconds=1)
+    made = parser("Inference of minicnn and ONNX Runtime, side by side.", rounds=5, seconds=1)
     choice(made, "nets", NETS)
     options = parsed(made, argv)
     if missing("infer_vs_onnxruntime", "onnxruntime", "onnx"):

@@ -19,7 +19,7 @@ from measured_nets import NETS
 from report import MISSING, choice, conditions, finish, missing, parsed, parser, rates_table, refuse
 from targets import MEMORY
 from train_vs_torch import TOLERANCE, TORCH
-from workers import progress
+from workers import progress, this_checkout
 
 STEPS = 5
 CONTENDERS = ("minicnn", *TORCH)
@@ -29,7 +29,7 @@ def run(contender: str, net: str, threads: int) -> dict:
     """What one process says of itself."""
     script = str(Path(__file__).with_name("memory_contenders.py"))
     words = [sys.executable, script, contender, net, str(threads), str(STEPS)]
-    return json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return json.loads(subprocess.run(words, check=True, env=this_checkout(), stdout=subprocess.PIPE, text=True).stdout)
 
 
 def compare(net: str, threads: int, rounds: int) -> dict:

@@ -20,12 +20,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
+def this_checkout() -> dict[str, str]:
+    """The environment of a process that is to measure this checkout, whichever minicnn is installed."""
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
 class Worker:
     """A contender's process; from its first answer on it stands still but for the time of a call."""
 
     def __init__(self, name: str, script: str, *words):
-        self.name, self.command = name, [sys.executable, str(Path(__file__).with_name(script)), *map(str, words)]
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.name, command = name, [sys.executable, str(Path(__file__).with_name(script)), *map(str, words)]
+        self.process = subprocess.Popen(command, env=this_checkout(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, command: str, *arguments):
         """Let it run until it has answered."""

@@ -3,23 +3,13 @@
 import math
 import os
 import signal
-import sys
 from pathlib import Path
 
+import benchmark_modules
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-MODULES = {path.stem for path in BENCHMARKS.glob("*.py")}
 needs_stop = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system can not stop a process")
-
-
-@pytest.fixture
-def modules(monkeypatch):
-    """Imports a module of benchmarks/ by name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield __import__
-    for name in MODULES & sys.modules.keys():
-        del sys.modules[name]
+modules = pytest.fixture(benchmark_modules.imported)
 
 
 @needs_stop

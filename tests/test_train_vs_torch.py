@@ -1,41 +1,23 @@
 """The parts of benchmarks/train_vs_torch.py that need no PyTorch: its judgement, its figures, how it ends."""
 
 import json
-import sys
-from pathlib import Path
 
+import benchmark_modules
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-MODULES = {path.stem for path in BENCHMARKS.glob("*.py")}
+modules = pytest.fixture(benchmark_modules.imported)
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import report
-    import train_vs_torch
-    monkeypatch.setattr(report, "version", lambda name: "1.0")
-    yield train_vs_torch
-    for name in MODULES & sys.modules.keys():
-        del sys.modules[name]
+def script(modules, monkeypatch):
+    monkeypatch.setattr(modules("report"), "version", lambda name: "1.0")
+    return modules("train_vs_torch")
 
 
 def worker_that_answers(losses, step_seconds):
-    """In place of a contender's process; notes the order of the blocks."""
-    class Worker:
-        asked = []
-
-        def __init__(self, name, script, *words):
-            self.name = name
-
-        def ask(self, command, amount):
-            self.asked.append((self.name, command))
-            return losses[self.name] if command == "losses" else step_seconds[self.name]
-
-        def close(self):
-            self.asked.append((self.name, "close"))
-    return Worker
+    def trainer(name):
+        return lambda command, amount: (losses if command == "losses" else step_seconds)[name]
+    return benchmark_modules.worker_that_answers({name: trainer(name) for name in losses})
 
 
 NAMES = ("minicnn, 2 threads", "torch-nchw, 2 threads", "torch-nhwc, 2 threads", "minicnn, 1 thread")
@@ -43,9 +25,8 @@ SAME = dict.fromkeys(NAMES, [2.0, 1.5])
 SECONDS = dict(zip(NAMES, ([0.5, 0.4, 0.6], [4.0], [1.0], [1.0, 0.8]), strict=True))
 
 
-def test_without_pytorch_it_says_so_in_one_line(script, monkeypatch, capsys):
-    import report
-    monkeypatch.setattr(report, "version", lambda name: None)
+def test_without_pytorch_it_says_so_in_one_line(script, modules, monkeypatch, capsys):
+    monkeypatch.setattr(modules("report"), "version", lambda name: None)
     assert script.main([]) == 4
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "not installed here: torch;" in err
