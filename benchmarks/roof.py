@@ -40,7 +40,7 @@ _loop = _written_out(CHAINS)
 
 def fma_loop() -> float:
     """FMA_FLOP floating-point operations."""
-    return _loop(FMA_TURNS, np.float32(1), np.float32(0.5))
+    return _loop(FMA_TURNS, np.float32(2), np.float32(0.5))
 
 
 @helper

@@ -11,13 +11,13 @@ modules = pytest.fixture(benchmark_modules.imported)
 
 
 def layers():
-    return [mc.Conv2D(3, 3, padding="same"), mc.BatchNorm(), mc.ReLU(), mc.MaxPool2D(2), mc.Conv2D(4, (2, 3), bias=False),
+    return [mc.Conv2D(3, 3, padding="same"), mc.BatchNorm(), mc.ReLU(), mc.MaxPool2D(2), mc.Conv2D(4, (2, 3), bias=False, padding=(1, 0, 2, 1)),
             mc.AvgPool2D(2, stride=1), mc.Flatten(), mc.Dense(5), mc.ReLU(), mc.Dense(4)]
 
 
 def moved(net):
     rng = np.random.default_rng(0)
-    net.load_tensors({key: rng.uniform(0.2, 1, array.shape) * np.sign(array + 0.1) for key, array in net.tensors().items()})
+    net.load_tensors({key: rng.uniform(0.2, 1, array.shape) * (array + 0.1) for key, array in net.tensors().items()})
     return net
 
 
@@ -29,7 +29,8 @@ def test_onnx_runtime_gets_the_same_net(modules):
     session = onnxruntime.InferenceSession(modules("onnx_twin").graph(net, 3).SerializeToString())
     y, = session.run(None, {"x": np.array(x.transpose(0, 3, 1, 2), order="C")})
     with kernels.use("reference"):
-        assert np.abs(y - net.predict(x)).max() < 1e-5
+        ours = net.predict(x)
+    assert np.abs(y - ours).max() < 1e-6 and 0.05 < ours.max() < 0.95
 
 
 def test_onnx_twin_refuses_what_it_does_not_know(modules):

@@ -12,7 +12,7 @@ modules = pytest.fixture(benchmark_modules.imported)
 
 
 def test_every_chain_of_the_loop_runs(modules, monkeypatch):
-    """s = 1/2: each lane of each chain moves to 1."""
+    """s = 1/2: each lane of each chain moves to 1, from a start that is not 1."""
     roof = modules("roof")
     monkeypatch.setattr(roof, "FMA_TURNS", 40)
     assert roof.fma_loop() == roof.CHAINS * 16
