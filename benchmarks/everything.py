@@ -10,6 +10,7 @@ missing is left out, and its last results stay; one that finds wrong results mak
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -62,4 +63,5 @@ def main(argv=None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))         # so that subprocess.run ends the script
     sys.exit(main())

@@ -11,6 +11,7 @@ take a core from whoever comes next.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -19,10 +20,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1            # linux/prctl.h
+
 
 def this_checkout() -> dict[str, str]:
     """The environment of a process that is to measure this checkout, whichever minicnn is installed."""
     return os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+def die_with_parent() -> None:
+    """Linux kills this process when the one that started it ends: a stopped one would not see that its input has ended."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Worker:
@@ -30,7 +38,8 @@ class Worker:
 
     def __init__(self, name: str, script: str, *words):
         self.name, command = name, [sys.executable, str(Path(__file__).with_name(script)), *map(str, words)]
-        self.process = subprocess.Popen(command, env=this_checkout(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, env=this_checkout(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=die_with_parent)
 
     def ask(self, command: str, *arguments):
         """Let it run until it has answered."""

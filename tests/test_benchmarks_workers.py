@@ -1,8 +1,12 @@
 """Contenders in processes of their own (benchmarks/workers.py), and the figures made from their times."""
 
 import math
+import contextlib
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import benchmark_modules
@@ -51,6 +55,32 @@ def test_sigterm_leaves_no_stopped_process(modules):
         with workers.hired([workers.Worker("ours", "train_contenders.py", "minicnn", "lenet", 1)]) as (worker,):
             os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.code == 143 and worker.process.poll() is not None and signal.getsignal(signal.SIGTERM) is before
+
+
+@needs_stop
+def test_a_stopped_worker_does_not_outlive_a_killed_script():
+    code = ("import sys, time; sys.path.insert(0, sys.argv[1]); import workers\n"
+            "worker = workers.Worker('ours', 'train_contenders.py', 'minicnn', 'lenet', 1)\n"
+            "worker.process.send_signal(workers.signal.SIGSTOP)\nprint(worker.process.pid, flush=True)\ntime.sleep(600)")
+    script = subprocess.Popen([sys.executable, "-c", code, str(benchmark_modules.BENCHMARKS)], stdout=subprocess.PIPE, text=True)
+    worker = int(script.stdout.readline())
+    script.kill()
+    script.communicate()
+    end = time.monotonic() + 30
+    try:
+        while alive(worker):
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.02)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("answers, expected", [
