@@ -12,7 +12,8 @@ modules = pytest.fixture(benchmark_modules.imported)
 
 def layers():
     return [mc.Conv2D(3, 3, padding="same"), mc.BatchNorm(), mc.ReLU(), mc.MaxPool2D(2),
-            mc.Conv2D(4, (2, 3), bias=False, padding=(1, 0, 2, 1)), mc.AvgPool2D(2, stride=1), mc.Flatten(), mc.Dense(5), mc.ReLU(), mc.Dense(4)]
+            mc.Conv2D(4, (2, 3), bias=False, padding=(1, 0, 2, 1)), mc.AvgPool2D(2, stride=1), mc.Flatten(), mc.Dense(5),
+            mc.ReLU(), mc.Dense(4)]
 
 
 def moved(net):

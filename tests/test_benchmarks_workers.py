@@ -1,7 +1,7 @@
 """Contenders in processes of their own (benchmarks/workers.py), and the figures made from their times."""
 
-import math
 import contextlib
+import math
 import os
 import signal
 import subprocess
