@@ -29,6 +29,11 @@ def twin(net: mc.Sequential, dtype: torch.dtype = torch.float32) -> nn.Sequentia
     return model
 
 
+def layout(memory_format: str) -> dict:
+    """What `.to` and `.contiguous` take: "nchw" is PyTorch's default, "nhwc" is channels_last."""
+    return {"memory_format": {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}[memory_format]}
+
+
 def to_torch(x: np.ndarray) -> torch.Tensor:
     """A batch in PyTorch's axes, as a contiguous copy: (N,H,W,C) -> (N,C,H,W), (N,C) as it is."""
     return torch.from_numpy(np.array(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x, order="C"))

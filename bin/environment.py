@@ -1,6 +1,6 @@
 """Sets up .venv in this checkout where that is needed, then becomes the command that was asked for.
 
-    python -I -S environment.py minicnn|test ARGUMENTS...
+    python -I -S environment.py minicnn|test|bench ARGUMENTS...
 
 .venv/set-up.json says what the environment was made from. It says "unfinished" from the first moment to the last, so a
 set-up that was stopped half-way is known as one. What a start finds decides what it does:
@@ -29,7 +29,7 @@ UNFINISHED = "unfinished"
 ENVIRONMENT_PROBLEM, INTERRUPTED = 4, 130
 
 # What a command needs installed besides minicnn itself.
-EXTRAS = {"minicnn": set(), "test": {"test"}}
+EXTRAS = {"minicnn": set(), "test": {"test"}, "bench": set()}
 # Settings of pip that say where packages come from. Any other (PIP_TARGET, PIP_NO_DEPS ...) would change what is done.
 PIP_SOURCES = {"INDEX_URL", "EXTRA_INDEX_URL", "NO_INDEX", "FIND_LINKS", "CERT", "CLIENT_CERT", "TRUSTED_HOST", "PROXY",
                "TIMEOUT", "DEFAULT_TIMEOUT", "RETRIES", "CACHE_DIR", "NO_CACHE_DIR", "CONFIG_FILE", "KEYRING_PROVIDER"}
@@ -196,6 +196,11 @@ def test(arguments: list[str]) -> int:
     os.execv(PYTHON, [PYTHON, "-m", "pytest", *arguments])
 
 
+def bench(arguments: list[str]) -> None:
+    """Become the script that runs the benchmarks, which installs what it compares with: a missing library stops nothing."""
+    os.execv(PYTHON, [PYTHON, ROOT / "benchmarks" / "everything.py", *arguments])
+
+
 def main(name: str, arguments: list[str]) -> int:
     """Set up, then run; comes back with an exit code only where the command could not start (or lint failed)."""
     try:
@@ -208,7 +213,7 @@ def main(name: str, arguments: list[str]) -> int:
         say("error: interrupted during the set-up; the next start begins it again")
         return INTERRUPTED
     else:
-        return {"minicnn": minicnn, "test": test}[name](arguments)
+        return {"minicnn": minicnn, "test": test, "bench": bench}[name](arguments)
     return ENVIRONMENT_PROBLEM
 
 
