@@ -1,16 +1,17 @@
 """Maps (..., C) as flat memory, for what is done channel by channel whatever the number of channels.
 
 A `row` here is the smallest number of elements that both the channels and the 16 lanes divide: 64 of 64 channels, 48 of 6
-channels (8 pixels), 80 of 10. Element i belongs to channel i % C, and since a row is a whole number of pixels, vector k of every
-row meets the same channels: constants of the channels are repeated until they fill a row once, and no vector needs a mask
+channels (8 pixels), 80 of 10. Element i belongs to channel i % C, and since a row is a whole number of pixels, vector k of
+every row meets the same channels: constants of the channels are repeated until they fill a row, and no vector needs a mask
 but the last of the array.
 """
 import numpy as np
 
 from .jit import helper, inlined
-from .simd import LANES, splat, store, store_tail
+from .simd import LANES, load, splat, store, store_tail
 
-BLOCK = 1 << 13             # elements of a block of rows, 32 KiB: sums of blocks are added in float64
+GROUP = 8                   # rows that are added before their sum goes back to memory
+BLOCK = 1 << 13             # elements of a block of rows, 32 KiB: sums over blocks are made in float64
 
 
 @helper
@@ -22,71 +23,94 @@ def row_length(C):
 
 
 @helper
-def repeated(values, length):
-    """The channels' values, again and again."""
-    out = np.empty(length, np.float32)
-    for i in range(length):
-        out[i] = values[i % values.size]
-    return out
+def block_rows(length):
+    return max(64, BLOCK // length)
+
+
+@helper
+def repeat(values, table, at):
+    """table[at] = the channels' values, again and again."""
+    c = 0
+    for k in range(table.shape[1]):
+        table[at, k] = values[c]
+        c += 1
+        if c == values.size:
+            c = 0
 
 
 @inlined
-def map_rows(f, inputs, constants, y, length):
-    """y[i : i + 16] = f(inputs, i, constants, i % length, lanes), where constants hold rows; four rows share their loads."""
-    rows = y.size // length
-    four = rows - rows % 4
-    for first in range(0, four * length, 4 * length):
+def map_rows(f, inputs, table, y, length):
+    """y = f(inputs, i, table, k, lanes) at each element i, vector k of its row; four rows share what f loads of the table."""
+    four = y.size // (4 * length) * 4 * length
+    for first in range(0, four, 4 * length):
         for k in range(0, length, LANES):
             i = first + k
-            a, b = f(inputs, i, constants, k, LANES), f(inputs, i + length, constants, k, LANES)
+            a, b = f(inputs, i, table, k, LANES), f(inputs, i + length, table, k, LANES)
             i += 2 * length
-            c, d = f(inputs, i, constants, k, LANES), f(inputs, i + length, constants, k, LANES)
+            c, d = f(inputs, i, table, k, LANES), f(inputs, i + length, table, k, LANES)
             store(y, i - 2 * length, a)
             store(y, i - length, b)
             store(y, i, c)
             store(y, i + length, d)
     k = 0
-    for i in range(four * length, y.size, LANES):
-        store_tail(y, i, f(inputs, i, constants, k, y.size - i), y.size - i)
-        k = (k + LANES) % length
+    for i in range(four, y.size, LANES):
+        store_tail(y, i, f(inputs, i, table, k, y.size - i), y.size - i)
+        k += LANES
+        if k == length:
+            k = 0
 
 
 @inlined
-def column_sums(f, inputs, i, constants, k, rows, length):
-    """Two sums over rows of vector k, the first of which starts at element i: f(inputs, i, constants, k, lanes, s, t) adds
-    one row's part to s and t. Two chains of additions side by side hide the time that one addition takes."""
-    s, t, u, v = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-    for _ in range(rows // 2):
-        s, t = f(inputs, i, constants, k, LANES, s, t)
-        u, v = f(inputs, i + length, constants, k, LANES, u, v)
-        i += 2 * length
-    if rows % 2:
-        s, t = f(inputs, i, constants, k, LANES, s, t)
-    return s + u, t + v
+def _add_group(f, inputs, i, table, rows, length, s, t):
+    for k in range(0, length, LANES):
+        j, a, b = i + k, load(s, k), load(t, k)
+        for _ in range(rows):
+            a, b = f(inputs, j, table, k, LANES, a, b)
+            j += length
+        store(s, k, a)
+        store(t, k, b)
+
+
+@inlined
+def add_rows(f, inputs, i, table, rows, length, s, t):
+    """s[k], t[k] = two sums over `rows` rows from element i on; f(inputs, j, table, k, lanes, a, b) adds to both."""
+    for k in range(0, length, LANES):
+        store(s, k, splat(0.0))
+        store(t, k, splat(0.0))
+    for _ in range(rows // GROUP):
+        _add_group(f, inputs, i, table, GROUP, length, s, t)            # a number the compiler knows: twice as fast
+        i += GROUP * length
+    for _ in range(rows % GROUP):
+        _add_group(f, inputs, i, table, 1, length, s, t)
+        i += length
+
+
+@inlined
+def add_channels(f, inputs, first, size, table, length, sums):
+    """sums (2, length), float64: the two sums of f over every element k of a row, in the elements first .. first + size."""
+    rows, step = size // length, block_rows(length)
+    s, t = np.empty(length, np.float32), np.empty(length, np.float32)
+    for k in range(length):
+        sums[0, k] = sums[1, k] = 0.0
+    for row in range(0, rows, step):
+        add_rows(f, inputs, first + row * length, table, min(step, rows - row), length, s, t)
+        for k in range(length):
+            sums[0, k] += s[k]
+            sums[1, k] += t[k]
+    rest = size - rows * length
+    for k in range(0, rest, LANES):
+        a, b = f(inputs, first + rows * length + k, table, k, rest - k, splat(0.0), splat(0.0))
+        store(s, k, a)
+        store(t, k, b)
+    for k in range(rest):
+        sums[0, k] += s[k]
+        sums[1, k] += t[k]
 
 
 @helper
-def widen(a, b, k, lanes, s, t):
-    """s[k + lane] += a, t[k + lane] += b in float64, for the lanes below `lanes`."""
-    narrow = np.empty(2 * LANES, np.float32)
-    store(narrow, 0, a)
-    store(narrow, LANES, b)
-    for lane in range(min(lanes, LANES)):
-        s[k + lane] += narrow[lane]
-        t[k + lane] += narrow[LANES + lane]
-
-
-@inlined
-def add_up(f, inputs, first, size, constants, length, s, t):
-    """s[k], t[k] = the two sums of f over every element k of a row, in the elements first .. first + size."""
-    rows, step = size // length, max(16, BLOCK // length)
-    s[:] = 0
-    t[:] = 0
-    for row in range(0, rows, step):
-        for k in range(0, length, LANES):
-            a, b = column_sums(f, inputs, first + row * length + k, constants, k, min(step, rows - row), length)
-            widen(a, b, k, LANES, s, t)
-    for k in range(0, size - rows * length, LANES):
-        rest = size - rows * length - k
-        a, b = f(inputs, first + size - rest, constants, k, rest, splat(0.0), splat(0.0))
-        widen(a, b, k, rest, s, t)
+def of_channel(row, c, C):
+    """The sum of the elements of a row that belong to channel c."""
+    total = 0.0
+    for k in range(c, row.size, C):
+        total += row[k]
+    return total

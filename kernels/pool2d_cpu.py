@@ -14,7 +14,7 @@ array ends. The loop over channels is one with that over pixels: for 6 channels,
 """
 import numpy as np
 
-from .channels_cpu import add_up, map_rows, repeated, row_length
+from .channels_cpu import add_channels, map_rows, of_channel, repeat, row_length
 from .jit import cpu_kernel, helper, inlined
 from .simd import (
     LANES,
@@ -23,6 +23,7 @@ from .simd import (
     invert,
     isnan,
     less_equal,
+    load,
     load_bytes,
     load_tail,
     splat,
@@ -183,31 +184,31 @@ def avgpool2d_backward(dy, dx, size_h, size_w, stride_h, stride_w, pad_top, pad_
 
 
 @inlined
-def _add_pixel(inputs, i, constants, k, lanes, s, t):
-    return s + load_tail(inputs[0], i, lanes), t
+def _add_pixel(inputs, i, table, k, lanes, a, b):
+    return a + load_tail(inputs[0], i, lanes), b
 
 
 @cpu_kernel
 def global_avgpool2d_forward(x, y):
     """y[n, c] = mean of x[n, :, :, c]."""
     N, H, W, C = x.shape
-    length = row_length(C)
-    s, t, none = np.empty(length), np.empty(length), np.empty(0, np.float32)
+    sums = np.empty((2, row_length(C)))
     for n in range(N):
-        add_up(_add_pixel, (x,), n * H * W * C, H * W * C, none, length, s, t)
+        add_channels(_add_pixel, (x,), n * H * W * C, H * W * C, sums, sums.shape[1], sums)
         for c in range(C):
-            y[n, c] = s[c::C].sum() / (H * W)
+            y[n, c] = of_channel(sums[0], c, C) / (H * W)
 
 
 @inlined
-def _constant(inputs, i, constants, k, lanes):
-    return load_tail(constants, k, LANES)
+def _of_channels(inputs, i, table, k, lanes):
+    return load(table, k)
 
 
 @cpu_kernel
 def global_avgpool2d_backward(dy, dx):
     """dx[n, h, w, c] = dy[n, c] / (H W)."""
     N, H, W, C = dx.shape
-    length = row_length(C)
+    share = np.empty((1, row_length(C)), np.float32)
     for n in range(N):
-        map_rows(_constant, (dy,), repeated(dy[n] / np.float32(H * W), length), dx[n], length)
+        repeat(dy[n] / np.float32(H * W), share, 0)
+        map_rows(_of_channels, (dy,), share, dx[n], share.shape[1])
