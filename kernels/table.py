@@ -47,11 +47,13 @@ softmax_cross_entropy_forward  x:NK labels:N:int64 weights:K -> loss:N   ; ; lab
 softmax_cross_entropy_backward x:NK labels:N:int64 weights:K -> dx:NK    ; ; label_smoothing scale
 mean_squared_error_forward     x:NK target:NK -> loss:N            ; ;
 mean_squared_error_backward    x:NK target:NK -> dx:NK             ; ; scale
-batchnorm_sum             x:NHWC -> total:C                        ; ;
-batchnorm_squares         x:NHWC mean:C -> total:C                 ; ;
+batchnorm_statistics      x:NHWC -> mean:C rest:C squares:C        ; ;
 batchnorm_forward         x:NHWC mean:C var:C gamma:C beta:C -> y:NHWC            ; ; eps
 batchnorm_backward_sums   dy:NHWC x:NHWC mean:C var:C -> dgamma:C dbeta:C         ; ; eps
 batchnorm_backward_input  dy:NHWC x:NHWC mean:C var:C gamma:C dgamma:C dbeta:C -> dx:NHWC ; count ; eps
+batchnorm_relu_forward         x:NHWC mean:C var:C gamma:C beta:C -> y:NHWC                    ; ; eps
+batchnorm_relu_backward_sums   dy:NHWC x:NHWC mean:C var:C gamma:C beta:C -> dgamma:C dbeta:C  ; ; eps
+batchnorm_relu_backward_input  dy:NHWC x:NHWC mean:C var:C gamma:C beta:C dgamma:C dbeta:C -> dx:NHWC ; count ; eps
 dropout_forward           x:NE samples:N:int64 -> y:NE mask:NE:uint8 ; seed stream epoch ; rate
 dropout_backward          dy:* mask:*:uint8 -> dx:*                ; ; rate
 accumulate                x:* -> total:*!                          ; ;

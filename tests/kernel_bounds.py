@@ -4,6 +4,7 @@
 values of the terms of a sum, most easily had from the reference itself on absolute values; None stands for abs(exact).
 """
 import numpy as np
+from closeness import EPS
 from kernel_cases import run
 
 from minicnn import kernels
@@ -36,7 +37,7 @@ def sums_of_any_sign(name, a, exact):
     return {output: (4, terms) for output, terms in _of_absolute_values(name, a).items()}
 
 
-@rule("avgpool2d_forward", "global_avgpool2d_forward", "batchnorm_sum")
+@rule("avgpool2d_forward", "global_avgpool2d_forward")
 def sums_of_one_sign(name, a, exact):
     return {output: (16, terms) for output, terms in _of_absolute_values(name, a).items()}
 
@@ -44,7 +45,7 @@ def sums_of_one_sign(name, a, exact):
 VALUES = {"global_avgpool2d_backward": 1, "relu_forward": 0, "relu_backward": 0, "leaky_relu_forward": 2,
           "leaky_relu_backward": 2, "sigmoid_forward": 4, "sigmoid_backward": 4, "tanh_forward": 4, "tanh_backward": 4,
           "mean_squared_error_forward": 16, "mean_squared_error_backward": 4, "dropout_forward": 2, "dropout_backward": 2,
-          "maxpool2d_forward": 0, "accumulate": 1, "batchnorm_squares": 16}
+          "maxpool2d_forward": 0, "accumulate": 1}
 
 
 @rule(*VALUES)
@@ -104,20 +105,41 @@ def _normed(a):
     return (a["x"] - a["mean"]) / np.sqrt(a["var"] + a["eps"])
 
 
-@rule("batchnorm_forward")
+@rule("batchnorm_statistics")
+def batchnorm_statistics(name, a, exact):
+    size = np.abs(a["x"]).sum(axis=(0, 1, 2)) / max(a["x"][..., 0].size, 1)
+    return {"mean": (16, size), "rest": (1, size), "squares": (16, None)}
+
+
+@rule("batchnorm_forward", "batchnorm_relu_forward")
 def batchnorm_forward(name, a, exact):
-    return {"y": (8, np.abs(a["gamma"] * _normed(a)) + np.abs(a["beta"]))}
+    return {"y": (8, _terms_of_norm(a))}
 
 
-@rule("batchnorm_backward_sums")
+def _terms_of_norm(a):
+    return np.abs(a["gamma"] * _normed(a)) + np.abs(a["beta"])
+
+
+def _undecided(name, a, c):
+    """dy / (c eps) where y is so near 0 that rounding may put it on either side, else 0: there dy may come through or not."""
+    if "relu" not in name:
+        return 0
+    y = a["gamma"] * _normed(a) + a["beta"]
+    near = (y != 0) & (np.abs(y) <= 8 * EPS * _terms_of_norm(a))
+    return np.where(near, np.abs(a["dy"]) / (c * EPS), 0)
+
+
+@rule("batchnorm_backward_sums", "batchnorm_relu_backward_sums")
 def batchnorm_backward_sums(name, a, exact):
-    return {"dgamma": (16, np.abs(a["dy"] * _normed(a)).sum(axis=(0, 1, 2))), "dbeta": (16, np.abs(a["dy"]).sum(axis=(0, 1, 2)))}
+    dy = np.abs(a["dy"]) + _undecided(name, a, 16)
+    return {"dgamma": (16, (dy * np.abs(_normed(a))).sum(axis=(0, 1, 2))), "dbeta": (16, dy.sum(axis=(0, 1, 2)))}
 
 
-@rule("batchnorm_backward_input")
+@rule("batchnorm_backward_input", "batchnorm_relu_backward_input")
 def batchnorm_backward_input(name, a, exact):
     pulled = (np.abs(a["dbeta"]) + np.abs(_normed(a) * a["dgamma"])) / a["count"]
-    return {"dx": (8, np.abs(a["gamma"]) / np.sqrt(a["var"] + a["eps"]) * (np.abs(a["dy"]) + pulled))}
+    dy = np.abs(a["dy"]) + _undecided(name, a, 8)
+    return {"dx": (8, np.abs(a["gamma"]) / np.sqrt(a["var"] + a["eps"]) * (dy + pulled))}
 
 
 @rule("sgd_update", "nesterov_update")

@@ -21,7 +21,7 @@ NUMBERS = {         # of integer data: halves and quarters, so that products sta
 POSITIVE = {"var", "v", "weights"}      # arguments that are not of any sign
 ROUNDED = {         # kernels that round more than once, even on integers
     "sigmoid_forward", "tanh_forward", "gelu_forward", "gelu_backward", "softmax_forward", "softmax_cross_entropy_forward",
-    "softmax_cross_entropy_backward", "adam_update", "adamw_update",
+    "softmax_cross_entropy_backward", "batchnorm_statistics", "adam_update", "adamw_update",
 }
 
 

@@ -70,9 +70,9 @@ def test_the_bounds_are_not_a_hundred_times_too_wide(name):
 
 TERMS = 131_072
 SUMS = [        # kernel, outputs, shape with that many terms in each of their sums
-    ("batchnorm_sum", ["total"], {"N": 2, "H": 256, "W": 256, "C": 17}),
-    ("batchnorm_squares", ["total"], {"N": 2, "H": 256, "W": 256, "C": 17}),
+    ("batchnorm_statistics", ["mean", "squares"], {"N": 2, "H": 256, "W": 256, "C": 17}),
     ("batchnorm_backward_sums", ["dgamma", "dbeta"], {"N": 2, "H": 256, "W": 256, "C": 17}),
+    ("batchnorm_relu_backward_sums", ["dgamma", "dbeta"], {"N": 2, "H": 256, "W": 256, "C": 17}),
     ("global_avgpool2d_forward", ["y"], {"N": 1, "H": 512, "W": 256, "C": 17}),
     ("conv2d_backward_weight", ["db"], windows(256, 256, 1, 1, N=2, C=1, K=17)),
     ("dense_backward_weight", ["db"], {"N": TERMS, "C": 1, "K": 17}),
@@ -123,3 +123,25 @@ def test_activations_over_the_whole_line(name):
 def test_sigmoid_below_the_normal_numbers_is_one_of_them_or_zero():
     y = run("cpu", "sigmoid_forward", [FAR_LEFT, np.full_like(FAR_LEFT, np.nan)])["y"]
     assert ((0 <= y) & (y < SMALLEST)).all()
+
+
+@pytest.mark.parametrize("center, spread", [(0, 1), (1000, 1), (-1000, 1e-3), (1e-15, 1e-17), (1e6, 1e9)])
+def test_statistics_do_not_cancel(center, spread):
+    """Means far from 0, at every width and number of rows around the blocks; the bound of the squares knows no mean."""
+    rng = np.random.default_rng(11)
+    for rows, C in [(r, c) for c in (1, 3, 6, 16, 17, 64) for r in (1, 2, 7, 8, 9, 63, 64, 65, 127, 129, 300)] + [(20_000, 2)]:
+        x = (center + spread * rng.standard_normal((rows, 1, 1, C))).astype(np.float32)
+        assert_within_bound("batchnorm_statistics", [x, *np.full((3, C), np.nan, np.float32)])
+
+
+@pytest.mark.parametrize("first", [1e4, 0])
+def test_statistics_of_blocks_that_lie_apart(first):
+    """A first row, or a first image, far from all others; then a channel that is the same everywhere, whose squares are 0."""
+    x = np.random.default_rng(1).standard_normal((40, 5, 5, 33)).astype(np.float32) + np.float32(100)
+    for alone in (np.s_[:1, :1, :1], np.s_[:1], np.s_[:11]):
+        y = x.copy()
+        y[alone] = first
+        args = [y, *np.full((3, 33), np.nan, np.float32)]
+        y[..., 7] = 0.5
+        assert_within_bound("batchnorm_statistics", args)
+        assert run("cpu", "batchnorm_statistics", args)["squares"][7] == 0

@@ -79,8 +79,8 @@ def test_which_kernels_work_image_by_image():
     """All but those that add up over images, and the updates, which know no images."""
     others = set(kernels.KERNELS) - set(PER_IMAGE)
     assert others == {"conv2d_backward_weight", "convpool2d_backward_weight", "dense_backward_weight", "accumulate",
-                      "batchnorm_sum", "batchnorm_squares",
-                      "batchnorm_backward_sums", "sgd_update", "nesterov_update", "adam_update", "adamw_update"}
+                      "batchnorm_statistics", "batchnorm_backward_sums", "batchnorm_relu_backward_sums", "sgd_update",
+                      "nesterov_update", "adam_update", "adamw_update"}
 
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)

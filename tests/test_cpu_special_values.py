@@ -9,7 +9,10 @@ from kernel_cases import build, few_shapes, run
 from minicnn import kernels
 
 VALUES = [np.nan, np.inf, -np.inf, -0.0, 1e-40, 1e18]
-PASSED_OVER = {("relu_backward", "y"), ("leaky_relu_backward", "x")}    # a NaN there counts as positive and lets dy through
+PASSED_OVER = {         # a NaN there makes a NaN of y alone, counts as positive and lets dy through
+    ("relu_backward", "y"), ("leaky_relu_backward", "x"), ("batchnorm_relu_backward_sums", "gamma"),
+    ("batchnorm_relu_backward_sums", "beta"), ("batchnorm_relu_backward_input", "beta"),
+}
 LEFT_OPEN = {           # where a column may meet 0 * inf and another not: (kernel, argument) -> outputs
     ("conv2d_backward_input", "w"): {"dx"},                             # zeros beside dy times the weights
     ("adamw_update", "w"): {"m", "v"},                                  # the decay that AdamW leaves out of the gradient
@@ -81,7 +84,7 @@ def test_a_logit_of_minus_infinity_at_another_class_does_no_harm():
 
 
 @pytest.mark.parametrize("name", ["relu_forward", "relu_backward", "maxpool2d_forward", "avgpool2d_forward", "conv2d_forward",
-                                  "dense_forward", "batchnorm_sum", "global_avgpool2d_forward", "global_avgpool2d_backward"])
+                                  "dense_forward", "global_avgpool2d_forward", "global_avgpool2d_backward"])
 def test_subnormal_numbers_are_not_flushed_to_zero(name):
     args = build(name, few_shapes(name)[1])
     for array, value in zip(kernels.SPECS[name].arrays, args, strict=False):
@@ -90,3 +93,18 @@ def test_subnormal_numbers_are_not_flushed_to_zero(name):
     exact = run("reference", name, args)
     for output, value in run("cpu", name, args).items():
         assert value.any() and np.array_equal(value, exact[output].astype(value.dtype))
+
+
+@pytest.mark.parametrize("C", [5, 32])
+def test_batchnorm_relu_takes_the_same_branch_forward_and_backward(C):
+    """Where gamma xhat + beta is nearly 0, rounding decides; dy comes through exactly where y did."""
+    rng = np.random.default_rng(2)
+    mean, var, gamma, beta = (rng.uniform(0.5, 2, C).astype(np.float32) for _ in range(4))
+    x = (mean - beta / gamma * np.sqrt(var + 1e-5) * (1 + 1e-7 * rng.integers(-4, 5, (3, 5, 7, C)))).astype(np.float32)
+    y, dx, dy = np.empty_like(x), np.empty_like(x), np.ones_like(x)
+    dgamma, dbeta, zero = np.empty_like(mean), np.empty_like(mean), np.zeros_like(mean)
+    kernels.function("cpu", "batchnorm_relu_forward")(x, mean, var, gamma, beta, y, 1e-5)
+    kernels.function("cpu", "batchnorm_relu_backward_sums")(dy, x, mean, var, gamma, beta, dgamma, dbeta, 1e-5)
+    kernels.function("cpu", "batchnorm_relu_backward_input")(dy, x, mean, var, gamma, beta, zero, zero, dx, 1, 1e-5)
+    assert 0.2 < (y > 0).mean() < 0.8
+    assert np.array_equal(dx != 0, y > 0) and np.array_equal(dbeta, (y > 0).sum(axis=(0, 1, 2)))

@@ -7,7 +7,7 @@ from layer_cases import batch, built, keys
 import minicnn as mc
 from minicnn.initializers import constant, glorot_uniform, he_normal
 from minicnn.layers import LayerError, from_spec
-from minicnn.layers.base import build
+from minicnn.layers.base import build, in_order
 from minicnn.layers.windows import MapVanished
 from minicnn.random import generator
 
@@ -70,6 +70,19 @@ def test_batchnorm_by_hand():
     y, _ = layer.forward(x, train=False)
     np.testing.assert_allclose(y, 10 + 2 * (x - 0.75) / np.sqrt(2.5), rtol=1e-6)
     assert all(np.array_equal(before[name], layer.state[name]) for name in before)
+
+
+def test_batchnorm_of_shards_far_from_zero():
+    """Mean 1000, deviation 1, shards of which each has a mean of its own: as the whole batch at once, in float64."""
+    layer, rng = mc.BatchNorm(momentum=0), np.random.default_rng(0)
+    build(layer, (3, 3, 5), generator(0, 0))
+    shards = [(rng.standard_normal((n, 3, 3, 5)) + 1000 + n).astype(np.float32) for n in (1, 4, 2)]
+    ys = [y for y, _ in layer.forward_shards(shards, True, None, in_order)]
+    x = np.concatenate(shards).astype(np.float64)
+    np.testing.assert_allclose(layer.state["var"], x.var(axis=(0, 1, 2), ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(layer.state["mean"], x.mean(axis=(0, 1, 2)), rtol=1e-7)
+    y = (x - x.mean(axis=(0, 1, 2))) / np.sqrt(x.var(axis=(0, 1, 2)) + layer.eps)
+    np.testing.assert_allclose(np.concatenate(ys), y, atol=1e-4)            # x - mean is off by half a step at 1000
 
 
 def test_batchnorm_needs_two_values_in_training():

@@ -85,6 +85,7 @@ FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in
     ("activation", "relu_backward", "simd", "store_tail", store_one_more),
     ("batchnorm", "batchnorm_forward", "simd", "load_tail", load_one_more),
     ("batchnorm", "batchnorm_forward", "simd", "store_tail", store_one_more),
+    ("batchnorm", "batchnorm_backward_sums", "simd", "load_tail", load_one_more),
     ("conv2d", "conv2d_forward", "simd", "load_tail", load_one_more),
     ("conv2d", "conv2d_forward", "jit", "call", one_row_more),
     ("conv2d", "conv2d_backward_input", "jit", "call", one_row_more),

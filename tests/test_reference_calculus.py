@@ -177,29 +177,32 @@ def test_mean_squared_error(normal):
     assert_equal_gradients(dx, derivative(forward, x, np.full(3, scale)))
 
 
-def batchnorm(shards, gamma, beta, eps):
+def batchnorm(shards, gamma, beta, eps, relu=""):
     """The whole forward pass over a list of shards, as the layer composes it; returns y, mean, var, count."""
     count = sum(x[..., 0].size for x in shards)
-    mean = sum(reference("batchnorm_sum", x) for x in shards) / count
-    var = sum(reference("batchnorm_squares", x, mean) for x in shards) / count
-    y = [reference("batchnorm_forward", x, mean, var, gamma, beta, eps=eps) for x in shards]
+    parts = [(x[..., 0].size, *reference("batchnorm_statistics", x)) for x in shards]
+    mean = sum(m * (own + rest) for m, own, rest, _ in parts) / count
+    var = sum(squares + m * (own + rest - mean) ** 2 for m, own, rest, squares in parts) / count
+    y = [reference(f"batchnorm_{relu}forward", x, mean, var, gamma, beta, eps=eps) for x in shards]
     return np.concatenate(y), mean, var, count
 
 
+@pytest.mark.parametrize("relu", ["", "relu_"])
 @pytest.mark.parametrize("cuts", [[], [2], [1, 1, 4]], ids=["whole", "two shards", "an empty shard"])
-def test_batchnorm_through_its_statistics(cuts, normal):
+def test_batchnorm_through_its_statistics(cuts, relu, normal):
     x, gamma, beta, g, eps = normal(5, 2, 3, 2) + 3, normal(2), normal(2), normal(5, 2, 3, 2), 0.01
-    shards, g_shards = np.split(x, cuts), np.split(g, cuts)
-    pairs = list(zip(g_shards, shards, strict=True))
-    _, mean, var, count = batchnorm(shards, gamma, beta, eps)
-    sums = [reference("batchnorm_backward_sums", *pair, mean, var, eps=eps) for pair in pairs]
+    pairs = list(zip(np.split(g, cuts), np.split(x, cuts), strict=True))
+    y, mean, var, count = batchnorm(np.split(x, cuts), gamma, beta, eps, relu)
+    assert not relu or (y == 0).any()
+    affine = (gamma, beta) if relu else ()
+    sums = [reference(f"batchnorm_{relu}backward_sums", *pair, mean, var, *affine, eps=eps) for pair in pairs]
     dgamma, dbeta = sum(s[0] for s in sums), sum(s[1] for s in sums)
-    statistics = mean, var, gamma, dgamma, dbeta
-    dx = [reference("batchnorm_backward_input", *pair, *statistics, count=count, eps=eps) for pair in pairs]
-    dx = np.concatenate(dx)
-    assert_equal_gradients(dx, derivative(lambda x: batchnorm(np.split(x, cuts), gamma, beta, eps)[0], x, g))
-    assert_equal_gradients(dgamma, derivative(lambda gamma: batchnorm(shards, gamma, beta, eps)[0], gamma, g))
-    assert_equal_gradients(dbeta, derivative(lambda beta: batchnorm(shards, gamma, beta, eps)[0], beta, g))
+    given = (mean, var, *(affine or (gamma,)), dgamma, dbeta)
+    dx = np.concatenate([reference(f"batchnorm_{relu}backward_input", *pair, *given, count=count, eps=eps) for pair in pairs])
+    assert_equal_gradients(dx, derivative(lambda x: batchnorm(np.split(x, cuts), gamma, beta, eps, relu)[0], x, g))
+    shards = np.split(x, cuts)
+    assert_equal_gradients(dgamma, derivative(lambda gamma: batchnorm(shards, gamma, beta, eps, relu)[0], gamma, g))
+    assert_equal_gradients(dbeta, derivative(lambda beta: batchnorm(shards, gamma, beta, eps, relu)[0], beta, g))
 
 
 def test_batchnorm_with_running_statistics(normal):

@@ -121,11 +121,27 @@ def test_global_avgpool2d(integers):
 
 def test_batchnorm_sums(integers):
     x, g, mean = integers(3, 4, 5, 2), integers(3, 4, 5, 2), np.array([1.0, -2])
-    assert_array_equal(reference("batchnorm_sum", x), [x[..., c].sum() for c in range(2)])
-    assert_array_equal(reference("batchnorm_squares", x, mean), [((x[..., c] - mean[c]) ** 2).sum() for c in range(2)])
+    own, rest, squares = reference("batchnorm_statistics", x[:, :, :4] * 48)              # 48 values a channel: whole means
+    for c in range(2):
+        values = [48 * x[index] for index in np.ndindex(x.shape) if index[2] < 4 and index[3] == c]
+        assert own[c] == sum(values) / 48 and rest[c] == 0 and squares[c] == sum((value - own[c]) ** 2 for value in values)
     dgamma, dbeta = reference("batchnorm_backward_sums", g, x, mean, [4.0, 1.0], eps=0.0)
     assert_array_equal(dgamma, [(g[..., c] * (x[..., c] - mean[c]) / (2, 1)[c]).sum() for c in range(2)])
     assert_array_equal(dbeta, [g[..., c].sum() for c in range(2)])
+
+
+def test_batchnorm_relu_is_relu_after_batchnorm(integers):
+    x, g, mean, var = integers(3, 4, 5, 2), integers(3, 4, 5, 2), np.array([1.0, -2]), np.array([4.0, 1])
+    gamma, beta, dgamma, dbeta = np.array([2.0, -1]), np.array([1.0, 2]), np.array([8.0, -16]), np.array([4.0, 32])
+    z = reference("batchnorm_forward", x, mean, var, gamma, beta, eps=0.0)
+    assert (z == 0).any() and (z < 0).any()
+    y, through = reference("relu_forward", z), reference("relu_backward", g, reference("relu_forward", z))
+    assert_array_equal(reference("batchnorm_relu_forward", x, mean, var, gamma, beta, eps=0.0), y)
+    assert_array_equal(reference("batchnorm_relu_backward_sums", g, x, mean, var, gamma, beta, eps=0.0),
+                       reference("batchnorm_backward_sums", through, x, mean, var, eps=0.0))
+    sums = {"count": 64, "eps": 0.0}
+    assert_array_equal(reference("batchnorm_relu_backward_input", g, x, mean, var, gamma, beta, dgamma, dbeta, **sums),
+                       reference("batchnorm_backward_input", through, x, mean, var, gamma, dgamma, dbeta, **sums))
 
 
 def test_dropout(integers):

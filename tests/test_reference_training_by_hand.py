@@ -16,16 +16,37 @@ def column(*values):
 
 
 def test_batchnorm():
-    # x = 1 3: sum 4, mean 2; squares 1 + 1 = 2, var 1; with eps = 3 the root is 2, xhat = -1/2 1/2, y = 4 xhat + 10
+    # x = 1 3: mean 4/2; squares 1 + 1 = 2, var 1; with eps = 3 the root is 2, xhat = -1/2 1/2, y = 4 xhat + 10
     x, mean, var = column(1, 3), [2.0], [1.0]
-    assert_array_equal(reference("batchnorm_sum", x), [4])
-    assert_array_equal(reference("batchnorm_squares", x, mean), [2])
+    assert reference("batchnorm_statistics", x) == (2, 0, 2)
     assert_array_equal(reference("batchnorm_forward", x, mean, var, [4.0], [10.0], eps=3.0), column(8, 12))
     # dy = 1 3: dgamma = -1/2 + 3/2 = 1, dbeta = 4; dx = 4/2 (dy - (4 + xhat)/2) = 2 (1 - 3.5/2), 2 (3 - 4.5/2)
     dgamma, dbeta = reference("batchnorm_backward_sums", column(1, 3), x, mean, var, eps=3.0)
     assert (dgamma, dbeta) == (1, 4)
     dx = reference("batchnorm_backward_input", column(1, 3), x, mean, var, [4.0], dgamma, dbeta, count=2, eps=3.0)
     assert_array_equal(dx, column(-1.5, 1.5))
+
+
+def test_batchnorm_relu():
+    # as above with beta = 0: z = 4 xhat = -2 2, y = 0 2, so dy = 1 3 counts as 0 3:
+    # dgamma = 3/2, dbeta = 3; dx = 4/2 (0 - (3 - 3/4)/2), 2 (3 - (3 + 3/4)/2)
+    x, statistics, affine = column(1, 3), ([2.0], [1.0]), ([4.0], [0.0])
+    assert_array_equal(reference("batchnorm_relu_forward", x, *statistics, *affine, eps=3.0), column(0, 2))
+    dgamma, dbeta = reference("batchnorm_relu_backward_sums", column(1, 3), x, *statistics, *affine, eps=3.0)
+    assert (dgamma, dbeta) == (1.5, 3)
+    sums = dgamma, dbeta
+    dx = reference("batchnorm_relu_backward_input", column(1, 3), x, *statistics, *affine, *sums, count=2, eps=3.0)
+    assert_array_equal(dx, column(-2.25, 2.25))
+
+
+def test_batchnorm_relu_at_the_kink_and_nan():
+    # mean 0, var 1, gamma 1, beta 2: z = x + 2 = 0 1 nan; the slope at 0 is 0, a NaN lets dy through
+    x, dy = column(-2, -1, np.nan), column(5, 6, 7)
+    constants = [0.0], [1.0], [1.0], [2.0]
+    assert_array_equal(reference("batchnorm_relu_forward", x, *constants, eps=0.0), column(0, 1, np.nan))
+    assert_array_equal(reference("batchnorm_relu_backward_sums", dy, x, *constants, eps=0.0)[1], [13])
+    dx = reference("batchnorm_relu_backward_input", dy[:2], x[:2], *constants, [0.0], [0.0], count=2, eps=0.0)
+    assert_array_equal(dx, column(0, 6))
 
 
 def test_batchnorm_running_statistics():

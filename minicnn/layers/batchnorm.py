@@ -11,9 +11,13 @@ With train=True mean and var (divided by M) are those of the whole batch, and th
 
     running = momentum * running + (1 - momentum) * batch              with the unbiased variance, divided by M - 1
 
-With train=False the running statistics are used, as constants. A batch that comes in shards is read twice, for the mean
-and then for the variance; partial sums are added in shard order, so their bits do not depend on who computed them.
-Source: Ioffe and Szegedy 2015, "Batch normalization", algorithms 1 and 2; derivative: section 3.
+With train=False the running statistics are used, as constants. Of a batch that comes in shards, each is visited once and
+gives its own mean (in two parts, since float32 would round it) and squares about it, which are put together in shard
+order, so that the bits do not depend on who computed them: with m values of a channel in a shard,
+
+    mean = sum of m mean_shard / M         var = sum of (squares_shard + m (mean_shard - mean)^2) / M
+Sources: Ioffe and Szegedy 2015, "Batch normalization", algorithms 1 and 2; derivative: section 3. Chan, Golub and LeVeque
+1983, "Algorithms for computing the sample variance".
 """
 from __future__ import annotations
 
@@ -90,18 +94,12 @@ class BatchNorm(Layer):
             raise LayerError(f"{self.name}: batch normalisation needs at least 2 values per channel in training, "
                              f"got {count}; use a larger batch.")
 
-        def total(x):
-            out = np.empty(channels, dtype)
-            kernels.get("batchnorm_sum", dtype)(_maps(x), out)
-            return out
+        def statistics(x):
+            mean, rest, squares = np.empty((3, channels), dtype)
+            kernels.get("batchnorm_statistics", dtype)(_maps(x), mean, rest, squares)
+            return x.size // channels, mean.astype(np.result_type(dtype, np.float64)) + rest, squares
 
-        def squares(x):
-            out = np.empty(channels, dtype)
-            kernels.get("batchnorm_squares", dtype)(_maps(x), mean, out)
-            return out
-
-        mean = _add(run(total, xs)) / count
-        var = _add(run(squares, xs)) / count
+        mean, var = (total.astype(dtype) for total in _joined(run(statistics, xs), count))
         for name, batch in (("mean", mean), ("var", var * (count / (count - 1)))):
             self.state[name][...] = self.momentum * self.state[name] + (1 - self.momentum) * batch
         return mean, var, count
@@ -110,6 +108,12 @@ class BatchNorm(Layer):
 def _maps(x: np.ndarray) -> np.ndarray:
     """(N,C) as (N,1,1,C), for kernels that know maps only; a view."""
     return x if x.ndim == 4 else x.reshape(x.shape[0], 1, 1, x.shape[1])
+
+
+def _joined(shards, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """mean and biased variance of `count` values from (values, mean, squares) of each shard, in float64."""
+    mean = sum(m * shard for m, shard, _ in shards) / count
+    return mean, sum(squares + m * (shard - mean) ** 2 for m, shard, squares in shards) / count
 
 
 def _add(parts) -> np.ndarray:
