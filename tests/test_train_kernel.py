@@ -113,7 +113,7 @@ def test_it_is_the_kernel_that_trains(place):
 @pytest.mark.parametrize("kernel, code, text", [
     ("relu_forward=mine.py:wrong_relu", 1, "relu_forward=mine.py:wrong_relu is wrong for relu_1"),
     ("relu_forward=mine.py:raises", 3, "mine.py, line 23: IndexError: list index out of range"),
-    ("relu_forward=mine.py:untyped", 3, "mine.py, line 35: does not compile: Unknown attribute 'no_such_thing' of type array(float32, "),
+    ("relu_forward=mine.py:untyped", 3, "mine.py, line 35: does not compile: Unknown attribute 'no_such_thing' of type array("),
     ("relu_forward=mine.py:interrupts", 130, "interrupted"),
     ("relu_forward=syntax.py:conv", 3, "syntax.py, line 2: "),
     ("relu_forward=loads.py:conv", 3, "loads.py, line 1: ZeroDivisionError: division by zero"),

@@ -54,24 +54,28 @@ class BatchNorm(Layer):
         (dx,), grads = self.backward_shards([dy], [cache], in_order)
         return dx, grads
 
-    def forward_shards(self, xs, train, rngs, run):
+    def forward_shards(self, xs, train, rngs, run, relu=False):
+        """relu: as one with the ReLU behind it (fused.py), forward and backward."""
+        kernel = "batchnorm_relu_forward" if relu else "batchnorm_forward"
         mean, var, count = self._batch_statistics(xs, run) if train else (self.state["mean"], self.state["var"], None)
         gamma, beta = self.params["gamma"], self.params["beta"]
 
         def normalise(x):
             y = memory.empty(x.shape, x.dtype)
-            kernels.get("batchnorm_forward", x.dtype)(_maps(x), mean, var, gamma, beta, _maps(y), self.eps)
+            kernels.get(kernel, x.dtype)(_maps(x), mean, var, gamma, beta, _maps(y), self.eps)
             return y, (x, mean, var, count)
 
         return run(normalise, xs)
 
-    def backward_shards(self, dys, caches, run):
-        gamma = self.params["gamma"]
+    def backward_shards(self, dys, caches, run, relu=False):
+        gamma, kernel = self.params["gamma"], "batchnorm_relu_backward" if relu else "batchnorm_backward"
+        beta = (self.params["beta"],) if relu else ()           # which values ReLU let through follows from x
         _, mean, var, count = caches[0]
 
         def sums(dy, cache):
             x, dgamma, dbeta = cache[0], np.empty_like(gamma), np.empty_like(gamma)
-            kernels.get("batchnorm_backward_sums", dy.dtype)(_maps(dy), _maps(x), mean, var, dgamma, dbeta, self.eps)
+            factors = (gamma, *beta) if relu else ()
+            kernels.get(f"{kernel}_sums", dy.dtype)(_maps(dy), _maps(x), mean, var, *factors, dgamma, dbeta, self.eps)
             return dgamma, dbeta
 
         dgamma, dbeta = (_add(parts) for parts in zip(*run(sums, dys, caches), strict=True))
@@ -80,8 +84,8 @@ class BatchNorm(Layer):
 
         def input_gradient(dy, cache):
             dx = memory.empty(dy.shape, dy.dtype)
-            kernels.get("batchnorm_backward_input", dy.dtype)(
-                _maps(dy), _maps(cache[0]), mean, var, gamma, through[0], through[1], _maps(dx), through[2], self.eps)
+            kernels.get(f"{kernel}_input", dy.dtype)(
+                _maps(dy), _maps(cache[0]), mean, var, gamma, *beta, *through[:2], _maps(dx), through[2], self.eps)
             return dx
 
         return run(input_gradient, dys, caches), {"gamma": dgamma, "beta": dbeta}

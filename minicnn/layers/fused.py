@@ -1,5 +1,6 @@
 """Neighbouring layers in one kernel: what the engine runs in place of Conv2D, ReLU and MaxPool2D side by side.
 
+    BatchNorm, ReLU             z = norm(x),  y = relu(z)                 z is never stored; going back its sign is made anew
     Conv2D, ReLU                z = conv(x),  y = relu(z)                 z is never stored
     Conv2D, ReLU, MaxPool2D     y = largest relu(conv(x)) of a window     neither z nor relu(z) is ever stored; going back,
                                                                           only the winners of the windows count
@@ -13,7 +14,8 @@ import numpy as np
 
 from .. import kernels, memory
 from .activations import ReLU
-from .base import Layer
+from .base import Layer, in_order
+from .batchnorm import BatchNorm
 from .conv2d import Conv2D
 from .pool2d import MaxPool2D
 from .windows import pads
@@ -22,35 +24,59 @@ MOST_PLACES = 254               # of a window: the argmax 255 means that no grad
 
 
 class Fused(Layer):
-    """`parts`, in order, as one layer; the first is the convolution, whose params these are."""
+    """`parts`, in order, as one layer; the first has the params and the state."""
 
     per_image = True
     recordable = True
 
     def __init__(self, *parts: Layer):
-        self.parts, self.conv = parts, parts[0]
-        self.name, self.stream = self.conv.name, self.conv.stream
-        self.input_shape, self.output_shape = self.conv.input_shape, parts[-1].output_shape
+        self.parts, self.first = parts, parts[0]
+        self.name, self.stream = self.first.name, self.first.stream
+        self.input_shape, self.output_shape = self.first.input_shape, parts[-1].output_shape
 
     @property
     def params(self):
-        return self.conv.params
+        return self.first.params
+
+    @property
+    def state(self):
+        return self.first.state
+
+
+class BatchNormReLU(Fused):
+    """ReLU while the normed values are in registers."""
+
+    def whole_batch(self, train):
+        return self.first.whole_batch(train)
+
+    def forward(self, x, train=False, rng=None):
+        return self.forward_shards([x], train, None, in_order)[0]
+
+    def backward(self, dy, cache):
+        (dx,), grads = self.backward_shards([dy], [cache], in_order)
+        return dx, grads
+
+    def forward_shards(self, xs, train, rngs, run):
+        return self.first.forward_shards(xs, train, rngs, run, relu=True)
+
+    def backward_shards(self, dys, caches, run):
+        return self.first.backward_shards(dys, caches, run, relu=True)
 
 
 class ConvReLU(Fused):
     """ReLU while the sums of the convolution are in registers."""
 
     def forward(self, x, train=False, rng=None):
-        y = self.conv.run("conv2d_relu_forward", x)
+        y = self.first.run("conv2d_relu_forward", x)
         return y, (x, y)
 
     def backward(self, dy, cache):
         x, y = cache
-        return self.conv.backward(self._through_relu(dy, y), x)
+        return self.first.backward(self._through_relu(dy, y), x)
 
     def backward_weights(self, dy, cache):
         x, y = cache
-        return self.conv.backward_weights(self._through_relu(dy, y), x)
+        return self.first.backward_weights(self._through_relu(dy, y), x)
 
     def _through_relu(self, dy, y):
         return self.parts[1].backward(dy, y)[0]
@@ -60,13 +86,13 @@ class ConvReLUPool(Fused):
     """Convolution of stride 1, ReLU, and a max pool whose windows lie side by side."""
 
     def _window(self, x_shape) -> tuple[int, ...]:
-        top, _, left, _ = pads(self.conv.padding, x_shape[1], x_shape[2], self.conv.size, (1, 1))
+        top, _, left, _ = pads(self.first.padding, x_shape[1], x_shape[2], self.first.size, (1, 1))
         return *self.parts[2].size, top, left
 
     def forward(self, x, train=False, rng=None):
         y = memory.empty((len(x), *self.output_shape), x.dtype)
         argmax = memory.empty(y.shape, np.uint8)
-        kernels.get("convpool2d_forward", x.dtype)(x, self.params["w"], self.conv.bias_like(x), y, argmax, *self._window(x.shape))
+        kernels.get("convpool2d_forward", x.dtype)(x, self.params["w"], self.first.bias_like(x), y, argmax, *self._window(x.shape))
         return y, (x, argmax)
 
     def backward(self, dy, cache):
@@ -77,9 +103,9 @@ class ConvReLUPool(Fused):
 
     def backward_weights(self, dy, cache):
         x, argmax = cache
-        dw, db = self.conv.gradients_like(x)
+        dw, db = self.first.gradients_like(x)
         kernels.get("convpool2d_backward_weight", dy.dtype)(x, dy, argmax, dw, db, *self._window(x.shape))
-        return self.conv.named(dw, db)
+        return self.first.named(dw, db)
 
     def kept_bytes(self, input_shape, output_shape, itemsize):
         return super().kept_bytes(input_shape, output_shape, itemsize + 1)          # y and one byte of argmax
@@ -94,6 +120,8 @@ def fuse(layers) -> tuple[Layer, ...]:
             fused.append(ConvReLUPool(*layers[i:i + 3]))
         elif kinds[:2] == [Conv2D, ReLU]:
             fused.append(ConvReLU(*layers[i:i + 2]))
+        elif kinds[:2] == [BatchNorm, ReLU]:
+            fused.append(BatchNormReLU(*layers[i:i + 2]))
         else:
             fused.append(layers[i])
         i += len(parts_of(fused[-1]))
