@@ -40,15 +40,16 @@ def get(name: str, dtype):
     if overrides:
         if name in overrides:
             return overrides[name]
-        if "column" in overrides:
-            return function(overrides["column"], name)
+        kernel = function(overrides.get("column", "cpu" if dtype == _FLOAT32 else "reference"), name)
+        return getattr(kernel, "direct", kernel) if overrides.get("exact") else kernel
     return function("cpu" if dtype == _FLOAT32 else "reference", name)
 
 
 @contextlib.contextmanager
-def use(column: str | None = None, **kernels):
+def use(column: str | None = None, *, exact: bool | None = None, **kernels):
     """Within the block, take kernels from another column, or use the caller's own: `use(conv2d_forward=mine)`.
 
+    `exact=True` keeps the cpu column from algorithms that round more than the plain sum does (Winograd's convolution).
     Inner blocks win over outer ones. Raises ValueError for an unknown column or kernel, TypeError for what is not callable.
     """
     for name, kernel in kernels.items():
@@ -59,7 +60,11 @@ def use(column: str | None = None, **kernels):
     if column is not None:
         function(column, KERNELS[0])
         kernels = {"column": column} | kernels
-    outer = {} if column is not None else _overrides.get()      # a named column hides the kernels named outside
+    outer = _overrides.get()
+    if column is not None:                                      # a named column hides the kernels named outside
+        outer = {"exact": outer["exact"]} if "exact" in outer else {}
+    if exact is not None:
+        kernels = kernels | {"exact": exact}
     token = _overrides.set(outer | kernels)
     try:
         yield

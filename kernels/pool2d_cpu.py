@@ -10,7 +10,6 @@ wrong, leads outside dx.
 """
 import numpy as np
 
-from .conv2d_cpu import sum_rows
 from .frame_cpu import zero_run
 from .jit import cpu_kernel, helper
 from .simd import (
@@ -29,6 +28,7 @@ from .simd import (
     store_tail,
     where,
 )
+from .sums_cpu import sum_rows
 
 
 @helper
