@@ -38,18 +38,18 @@ def row_of(channels):
 
 
 @helper
-def filter_row(w, C, K, a, panel, filters, first):
+def filter_row(packed, C, a, panel, filters, first):
     """Row a of G w G^T for the output channels of one panel: six planes (C, PANEL)."""
     g0, g1, g2 = splat(FILTER3_ROWS[a, 0]), splat(FILTER3_ROWS[a, 1]), splat(FILTER3_ROWS[a, 2])
-    plane, tap = C * PANEL + APART, C * K
+    plane = C * PANEL + APART
     for c in range(C):
-        for k in range(panel * PANEL, panel * PANEL + PANEL, LANES):
-            i, j, n = c * K + k, first + c * PANEL + k - panel * PANEL, K - k
-            d0 = fma(load_tail(w, i + 6 * tap, n), g2, fma(load_tail(w, i + 3 * tap, n), g1, load_tail(w, i, n) * g0))
-            i += tap
-            d1 = fma(load_tail(w, i + 6 * tap, n), g2, fma(load_tail(w, i + 3 * tap, n), g1, load_tail(w, i, n) * g0))
-            i += tap
-            d2 = fma(load_tail(w, i + 6 * tap, n), g2, fma(load_tail(w, i + 3 * tap, n), g1, load_tail(w, i, n) * g0))
+        for k in range(0, PANEL, LANES):
+            i, j = (panel * C + c) * 9 * PANEL + k, first + c * PANEL + k
+            d0 = fma(load(packed, i + 6 * PANEL), g2, fma(load(packed, i + 3 * PANEL), g1, load(packed, i) * g0))
+            i += PANEL
+            d1 = fma(load(packed, i + 6 * PANEL), g2, fma(load(packed, i + 3 * PANEL), g1, load(packed, i) * g0))
+            i += PANEL
+            d2 = fma(load(packed, i + 6 * PANEL), g2, fma(load(packed, i + 3 * PANEL), g1, load(packed, i) * g0))
             u0, u1, u2, u3, u4, u5 = filter3(d0, d1, d2)
             store(filters, j, u0)
             store(filters, j + plane, u1)
@@ -151,7 +151,7 @@ def block_of(down, across):
 
 
 @linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 9))
-def winograd(x, w, bias, y, numbers):
+def winograd(x, packed, bias, y, numbers):
     N, H, W, C, P, Q, K, top, left = numbers
     down, across = (P + 3) // 4, (Q + 3) // 4
     images, lines = block_of(down, across)
@@ -166,7 +166,7 @@ def winograd(x, w, bias, y, numbers):
     halves = np.empty(6 * half_plane, np.float32)
     for panel in range(0 if single else panels):
         for a in range(6):
-            filter_row(w, C, K, a, panel, filters, (a * panels + panel) * 6 * filter_plane)
+            filter_row(packed, C, a, panel, filters, (a * panels + panel) * 6 * filter_plane)
     for n in range(0, N, images):
         count = min(images, N - n)
         for p in range(0, down, lines):
@@ -178,26 +178,40 @@ def winograd(x, w, bias, y, numbers):
                 for panel in range(panels):
                     first = 0 if single else (a * panels + panel) * 6 * filter_plane
                     if single:
-                        filter_row(w, C, K, a, panel, filters, 0)
+                        filter_row(packed, C, a, panel, filters, first)
                     for b in range(6):
                         multiply(tiles, planes, b * plane, row_of(C), 1,
-                                 filters, first + b * filter_plane, C, sums, b * sum_plane)
+                                 filters, first + b * filter_plane, C, sums, b * sum_plane, False)
                     halve(sums, sum_plane, tiles, panel, vectors, halves[a * half_plane:])
             finish(halves, half_plane, tiles, bias, y, n, count, p, height, across, (P, Q, K))
 
 
 @helper
-def turned(w):
-    """The filter (3, 3, C, K) of the input gradient: turned by 180 degrees, channels swapped; flat. Blocks fit the cache."""
+def packed_filter(w):
+    """w (3, 3, C, K) as it is read: [panel][c][tap][PANEL], flat; zeros in the lanes from K on."""
     C, K = w.shape[2:]
-    out = np.empty(w.size, np.float32)
+    panels = (K + PANEL - 1) // PANEL
+    out = np.empty(panels * C * 9 * PANEL, np.float32)
     for tap in range(9):
-        for c0 in range(0, C, LANES):
-            for k0 in range(0, K, LANES):
+        for c in range(C):
+            for k in range(0, panels * PANEL, LANES):
+                store(out, ((k // PANEL * C + c) * 9 + tap) * PANEL + k % PANEL, load_tail(w, (tap * C + c) * K + k, K - k))
+    return out
+
+
+@helper
+def packed_turned_filter(w):
+    """The filter of the input gradient, packed: turned by 180 degrees, k for c and c for k."""
+    C, K = w.shape[2:]
+    panels, weights = (C + PANEL - 1) // PANEL, w.reshape(w.size)
+    out = np.empty(panels * K * 9 * PANEL, np.float32)
+    for panel in range(panels):
+        for tap in range(9):
+            for k0 in range(0, K, LANES):               # a square of lanes: neither side leaves the cache
                 for k in range(k0, min(K, k0 + LANES)):
-                    j = ((8 - tap) * K + k) * C
-                    for c in range(c0, min(C, c0 + LANES)):
-                        out[j + c] = w[tap // 3, tap % 3, c, k]
+                    i, j = (8 - tap) * C * K + panel * PANEL * K + k, ((panel * K + k) * 9 + tap) * PANEL
+                    for lane in range(PANEL):
+                        out[j + lane] = weights[i + lane * K] if panel * PANEL + lane < C else np.float32(0)
     return out
 
 
@@ -206,7 +220,7 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, winograd):
     """y = x * w + b of a 3x3 filter, stride 1."""
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
-    call(winograd, x.reshape(x.size), w.reshape(w.size), b, y.reshape(y.size), (N, H, W, C, P, Q, K, pad_top, pad_left))
+    call(winograd, x.reshape(x.size), packed_filter(w), b, y.reshape(y.size), (N, H, W, C, P, Q, K, pad_top, pad_left))
 
 
 @cpu_kernel
@@ -214,5 +228,5 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, wino
     """dx of a 3x3 filter, stride 1: dy convolved with the turned filter."""
     N, P, Q, K = dy.shape
     H, W, C = dx.shape[1:]
-    call(winograd, dy.reshape(dy.size), turned(w), np.zeros(C, np.float32), dx.reshape(dx.size),
+    call(winograd, dy.reshape(dy.size), packed_turned_filter(w), np.zeros(C, np.float32), dx.reshape(dx.size),
          (N, P, Q, K, H, W, C, 2 - pad_top, 2 - pad_left))

@@ -7,7 +7,8 @@ instead of channels, and stay transformed until the last block:
 
     pixels  [b][tile][c]                x, as there
     deltas  [b][panel][tile][PANEL]     row a of G dy G^T, from dy in a frame of zeros
-    sums    [a][b][panel][c][PANEL]     totals over the blocks; a block sums its tiles, in order, before it adds them
+    sums    [a][panel][b][c][PANEL]     totals over the blocks; a block sums its tiles, in order, before it adds them
+    halves  [a][3][panel][c][PANEL]     sums A, made in the last block; then dw = A^T halves
 
 Tiles reach over the edges of dy, where it counts as 0; a NaN or an infinity in x may reach them, too.
 """
@@ -20,7 +21,7 @@ from .simd import LANES, fma, load, splat, store, store_tail
 from .sums_cpu import sum_rows
 from .winograd_cpu import APART, pixel_rows, row_of
 from .winograd_frame import frame
-from .winograd_gemm import even, multiply_add
+from .winograd_gemm import even, multiply
 from .winograd_transforms import FILTER4_ROWS, filter4, outputs3
 
 TILES = 128                 # of a block, about: longer sums touch the totals less often
@@ -66,29 +67,32 @@ def delta_rows(framed, images, lines, across, rows, cols, channels, a, planes, p
 
 
 @helper
-def finish(sums, panels, plane, C, K, dw):
-    """dw = A^T sums A, for each channel and vector of filters."""
-    halves = np.empty(18 * LANES, np.float32)
-    for c in range(C):
+def halve(sums, first, plane, C, halves, j, half_plane):
+    """sums A of one row a and panel: 6 -> 3."""
+    for i in range(0, C * PANEL, LANES):
+        e = first + i
+        m0, m1, m2 = load(sums, e), load(sums, e + plane), load(sums, e + 2 * plane)
+        m3, m4, m5 = load(sums, e + 3 * plane), load(sums, e + 4 * plane), load(sums, e + 5 * plane)
+        h0, h1, h2 = outputs3(m0, m1, m2, m3, m4, m5)
+        store(halves, j + i, h0)
+        store(halves, j + i + half_plane, h1)
+        store(halves, j + i + 2 * half_plane, h2)
+
+
+@helper
+def finish(halves, plane, C, K, dw):
+    """dw = A^T halves."""
+    tap, step = C * K, 3 * plane
+    for s in range(3):
         for k in range(0, K, LANES):
-            for a in range(6):
-                i = a * 6 * panels * plane + k // PANEL * plane + c * PANEL + k % PANEL
-                step = panels * plane
-                m0, m1, m2 = load(sums, i), load(sums, i + step), load(sums, i + 2 * step)
-                m3, m4, m5 = load(sums, i + 3 * step), load(sums, i + 4 * step), load(sums, i + 5 * step)
-                h0, h1, h2 = outputs3(m0, m1, m2, m3, m4, m5)
-                store(halves, a * 3 * LANES, h0)
-                store(halves, (a * 3 + 1) * LANES, h1)
-                store(halves, (a * 3 + 2) * LANES, h2)
-            for s in range(3):
-                i = s * LANES
-                m0, m1, m2 = load(halves, i), load(halves, i + 3 * LANES), load(halves, i + 6 * LANES)
-                m3, m4, m5 = load(halves, i + 9 * LANES), load(halves, i + 12 * LANES), load(halves, i + 15 * LANES)
+            for c in range(C):
+                i, j = s * plane + (k // PANEL * C + c) * PANEL + k % PANEL, s * tap + c * K + k
+                m0, m1, m2 = load(halves, i), load(halves, i + step), load(halves, i + 2 * step)
+                m3, m4, m5 = load(halves, i + 3 * step), load(halves, i + 4 * step), load(halves, i + 5 * step)
                 w0, w1, w2 = outputs3(m0, m1, m2, m3, m4, m5)
-                j = (s * C + c) * K + k
                 store_tail(dw, j, w0, K - k)
-                store_tail(dw, j + 3 * C * K, w1, K - k)
-                store_tail(dw, j + 6 * C * K, w2, K - k)
+                store_tail(dw, j + 3 * tap, w1, K - k)
+                store_tail(dw, j + 6 * tap, w2, K - k)
 
 
 @linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 9))
@@ -102,7 +106,11 @@ def winograd_weight(x, dy, unused, dw, numbers):
     delta_plane = panels * panel_step + APART
     framed, planes = np.empty(images * rows * cols * channels, np.float32), np.empty(6 * plane, np.float32)
     framed_dy, deltas = np.empty(images * lines * across * 16 * filters, np.float32), np.empty(6 * delta_plane, np.float32)
-    sums = np.zeros(36 * panels * sum_plane, np.float32)
+    single, half_plane = images >= N and lines == down, panels * C * PANEL + APART
+    sums, halves = np.empty((1 if single else 6 * panels) * 6 * sum_plane, np.float32), np.empty(18 * half_plane, np.float32)
+    if N == 0:
+        dw[:] = 0
+        return
     for n in range(0, N, images):
         count = min(images, N - n)
         for p in range(0, down, lines):
@@ -112,11 +120,14 @@ def winograd_weight(x, dy, unused, dw, numbers):
             for a in range(6):
                 pixel_rows(framed, count, height, across, rows, cols, channels, a, planes, plane)
                 delta_rows(framed_dy, count, height, across, 4 * lines, 4 * across, filters, a, deltas, delta_plane, panel_step)
-                for b in range(6):
-                    for panel in range(panels):
-                        multiply_add(C, planes, b * plane, 1, row_of(C), deltas, b * delta_plane + panel * panel_step,
-                                     count * height * across, sums, ((a * 6 + b) * panels + panel) * sum_plane)
-    finish(sums, panels, sum_plane, C, K, dw)
+                for panel in range(panels):
+                    first = 0 if single else (a * panels + panel) * 6 * sum_plane
+                    for b in range(6):
+                        multiply(C, planes, b * plane, 1, row_of(C), deltas, b * delta_plane + panel * panel_step,
+                                 count * height * across, sums, first + b * sum_plane, n > 0 or p > 0)
+                    if n + count == N and p + height == down:
+                        halve(sums, first, sum_plane, C, halves, 3 * a * half_plane + panel * C * PANEL, half_plane)
+    finish(halves, half_plane, C, K, dw)
 
 
 @cpu_kernel
