@@ -10,13 +10,14 @@ single reduction however few channels there are. Filters are packed in panels of
 """
 import numpy as np
 
+from . import winograd_choice, winograd_cpu, winograd_weight_cpu
+from .choice import unless
 from .contract_cpu import PANEL
 from .conv2d_input_cpu import clearly_fewer, gather, scatter, scatter_is_cheaper
 from .frame_cpu import SCRATCH, copy_run, pad_images
 from .jit import call, cpu_kernel, helper
-from .simd import LANES, load_tail, splat, store_tail
-
-CHAIN = 1 << 10             # products summed in one run of the weight gradient before they join the total
+from .simd import LANES
+from .sums_cpu import CHAIN, sum_rows
 
 
 @helper
@@ -30,6 +31,7 @@ def pack(w):
     return packed
 
 
+@unless(winograd_cpu.conv2d_forward, winograd_choice.forward)
 @cpu_kernel
 def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, contract):
     """y = x * w + b: the convolution of each image with K filters, plus a bias."""
@@ -66,6 +68,7 @@ def convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, relu, contract):
             P * Q * K, Q * K, K, 0, relu, 1))                                   # out by n, o, i; first of a; b is packed
 
 
+@unless(winograd_cpu.conv2d_backward_input, winograd_choice.backward_input)
 @cpu_kernel
 def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
     """dx by whichever way needs fewer vector instructions; see conv2d_input_cpu.py."""
@@ -75,6 +78,7 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
         gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract)
 
 
+@unless(winograd_weight_cpu.conv2d_backward_weight, winograd_choice.backward_weight)
 @cpu_kernel
 def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left, contract):
     """dw: the sum over pixels of x times dy, in runs of about CHAIN pixels that add up; db: the sum of dy."""
@@ -141,16 +145,3 @@ def add_weight_gradient(x, dy, w_shape, total, stride_h, stride_w, pad_top, pad_
                     0, step, 1, image, row, pixel,                              # a by n, o, i, t, u, v
                     0, P * Q * K, Q * K, K, PANEL,                              # b by o, t, u, v, panel
                     0, run * K, K, PANEL, 0, run * K, K, place, 0, 0))          # start by n, o, i, panel; out; first of a
-
-
-@helper
-def sum_rows(a, rows, K, total):
-    """total[k] = sum of a[row, k], in blocks of CHAIN rows: the error of a sum of one sign stays small."""
-    for k in range(0, K, LANES):
-        lanes, overall = min(LANES, K - k), splat(0.0)
-        for first in range(0, rows, CHAIN):
-            block = splat(0.0)
-            for row in range(first, min(rows, first + CHAIN)):
-                block = block + load_tail(a, row * K + k, lanes)
-            overall = overall + block
-        store_tail(total, k, overall, lanes)

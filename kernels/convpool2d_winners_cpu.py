@@ -33,10 +33,10 @@ from .simd import (
     to_float,
     where,
 )
+from .sums_cpu import CHAIN
 
 MOST = 8 if WIDE else 6                 # vectors of a tile: 12 of the 16 registers of AVX2
 LISTING = 6                             # what listing one winner costs, in multiply-adds of a vector
-CHAIN = 1 << 10                         # products summed in one run before they join a total
 
 
 @helper

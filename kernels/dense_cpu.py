@@ -5,8 +5,8 @@
 import numpy as np
 
 from .contract_cpu import PANEL
-from .conv2d_cpu import CHAIN, sum_rows
 from .jit import call, cpu_kernel
+from .sums_cpu import CHAIN, sum_rows
 
 
 @cpu_kernel

@@ -41,17 +41,17 @@ def get(name: str, dtype):
     if overrides:
         if name in overrides:
             return overrides[name]
-        if "tape" in overrides:
-            return overrides["tape"].recorder(name, function("cpu", name))
-        if "column" in overrides:
-            return function(overrides["column"], name)
+        kernel = function(overrides.get("column", "cpu" if dtype == _FLOAT32 else "reference"), name)
+        kernel = getattr(kernel, "direct", kernel) if overrides.get("exact") else kernel
+        return overrides["tape"].recorder(name, kernel) if "tape" in overrides else kernel
     return function("cpu" if dtype == _FLOAT32 else "reference", name)
 
 
 @contextlib.contextmanager
-def use(column: str | None = None, **kernels):
+def use(column: str | None = None, *, exact: bool | None = None, **kernels):
     """Within the block, take kernels from another column, or use the caller's own: `use(conv2d_forward=mine)`.
 
+    `exact=True` keeps the cpu column from algorithms that round more than the plain sum does (Winograd's convolution).
     Inner blocks win over outer ones. Raises ValueError for an unknown column or kernel, TypeError for what is not callable.
     """
     for name, kernel in kernels.items():
@@ -62,7 +62,11 @@ def use(column: str | None = None, **kernels):
     if column is not None:
         function(column, KERNELS[0])
         kernels = {"column": column} | kernels
-    outer = {} if column is not None else _overrides.get()      # a named column hides the kernels named outside
+    outer = _overrides.get()
+    if column is not None:                                      # a named column hides the kernels named outside
+        outer = {"exact": outer["exact"]} if "exact" in outer else {}
+    if exact is not None:
+        kernels = kernels | {"exact": exact}
     token = _overrides.set(outer | kernels)
     try:
         yield
@@ -71,14 +75,19 @@ def use(column: str | None = None, **kernels):
 
 
 def replaced() -> bool:
-    """Whether `use` is in force here: then layers run one by one, each with the kernels it asks for."""
-    return bool(_overrides.get())
+    """Whether `use` has put other kernels in place: then layers run one by one, each with the kernels it asks for."""
+    return not _overrides.get().keys() <= {"exact"}
+
+
+def exact() -> bool:
+    """Whether `use(exact=True)` is in force."""
+    return bool(_overrides.get().get("exact"))
 
 
 @contextlib.contextmanager
 def recording(tape):
     """Within the block, each kernel of the cpu column that is asked for is noted on the tape as it runs (tape.py)."""
-    token = _overrides.set({"tape": tape})
+    token = _overrides.set(_overrides.get() | {"tape": tape})
     try:
         yield
     finally:

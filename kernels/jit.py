@@ -140,6 +140,15 @@ class Kernel:
         self.__signature__ = inspect.Signature(own)
         self.body, self.dispatcher, self.addresses = body, None, ()
 
+    @property
+    def direct(self):
+        """The kernel itself: it has no other way; see choice.py."""
+        return self
+
+    def chosen(self, args):
+        """The kernel that a call with these arguments runs: this one."""
+        return self
+
     def __call__(self, *args, **named):
         if named:
             args = self.__signature__.bind(*args, **named).args

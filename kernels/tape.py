@@ -104,7 +104,7 @@ class Tape:
     def _note(self, name, kernel, args) -> None:
         arrays = args[:len(kernel.spec.arrays)]
         integers = args[len(arrays):len(arrays) + len(kernel.spec.integers)]
-        address, links = kernel.entry(arrays)
+        address, links = kernel.chosen(args).entry(arrays)
         row, index = [address], len(self._rows)
         for array in arrays:
             self._addresses.append((index, len(row) + 4))

@@ -154,7 +154,7 @@ class Engine:
 
         def play(cut):
             part = x[cut]
-            with self._recording((layers, len(part)), lambda: recorded.Inference(layers, part)) as recording:
+            with self._recording((layers, len(part), kernels.exact()), lambda: recorded.Inference(layers, part)) as recording:
                 y[cut] = recording.play(part)
 
         run(play, cuts)
@@ -211,7 +211,7 @@ class Engine:
 
         def play(index, cut):
             part, of_shard = x[cut], keys.shard(cut.start, cut.stop)
-            key = (layers, loss, len(part), keys.seed)
+            key = (layers, loss, len(part), keys.seed, kernels.exact())
             with self._recording(key, lambda: recorded.Step(layers, loss, part, of_shard)) as recording:
                 losses[cut] = recording.play(part, labels[cut], of_shard, scale)
                 adder.add(index, recording)

@@ -30,9 +30,37 @@ def _of_absolute_values(name, a):
     return run("reference", name, [np.abs(v) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for v in a.values()])
 
 
-@rule("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight", "dense_forward", "dense_backward_input",
-      "dense_backward_weight", "maxpool2d_backward", "avgpool2d_backward", "conv2d_relu_forward", "convpool2d_forward",
-      "convpool2d_backward_input", "convpool2d_backward_weight")
+@rule("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
+def convolutions(name, a, exact):
+    kernel = kernels.function("cpu", name)
+    if kernel.chosen(tuple(a.values())) is kernel.direct:
+        return sums_of_any_sign(name, a, exact)
+    return winograd(name, a)
+
+
+WINOGRAD = 48
+WINOGRAD_WEIGHT = 96
+
+
+def winograd(name, a):
+    """The bounds of Winograd's algorithm: a pixel is made of all that its tile of 4x4 is made of."""
+    terms = _of_absolute_values(name, a)
+    if name == "conv2d_backward_weight":
+        return {"dw": (WINOGRAD_WEIGHT, terms["dw"].max(axis=(0, 1), keepdims=True)), "db": (4, terms["db"])}
+    ((output, values),) = terms.items()
+    return {output: (WINOGRAD, largest_of_tile(values))}
+
+
+def largest_of_tile(values):
+    """Each pixel of (N, H, W, C) replaced by the largest of its tile of 4x4."""
+    H, W = values.shape[1:3]
+    values = np.pad(values, ((0, 0), (0, -H % 4), (0, -W % 4), (0, 0)))
+    tiles = values.reshape(len(values), values.shape[1] // 4, 4, values.shape[2] // 4, 4, -1).max(axis=(2, 4))
+    return tiles.repeat(4, axis=1).repeat(4, axis=2)[:, :H, :W]
+
+
+@rule("dense_forward", "dense_backward_input", "dense_backward_weight", "maxpool2d_backward", "avgpool2d_backward",
+      "conv2d_relu_forward", "convpool2d_forward", "convpool2d_backward_input", "convpool2d_backward_weight")
 def sums_of_any_sign(name, a, exact):
     return {output: (4, terms) for output, terms in _of_absolute_values(name, a).items()}
 

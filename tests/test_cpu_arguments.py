@@ -21,7 +21,7 @@ class Sub(np.ndarray):
 def refused(name, args, error, pattern=None):
     """The call raises `error` with a message of one line, before and after the kernel has compiled; nothing is written."""
     kernel = kernels.function("cpu", name)
-    fresh = jit.Kernel(kernel.body)
+    fresh = jit.Kernel(kernel.direct.body)
     outputs = [a for a, spec in zip(args, kernels.SPECS[name].arrays, strict=False) if spec.output and isinstance(a, np.ndarray)]
     before = [a.tobytes() for a in outputs]
     kernel(*build(name, few_shapes(name)[1]))

@@ -49,7 +49,8 @@ def assert_safe(name, args, places, side):
 def deaths_of(name, shapes, places):
     """The calls that die, told for a message. The parent compiles and calls nothing: its own memory stays whole."""
     calls = [build(name, shape, integers=False) for shape in shapes]
-    kernels.function("cpu", name)._prepare(calls[0][:len(kernels.SPECS[name].arrays)])
+    for kernel in {kernels.function("cpu", name).chosen(call) for call in calls}:
+        kernel._prepare(calls[0][:len(kernels.SPECS[name].arrays)])
     found = deaths(itertools.product(calls, SIDES), lambda case: assert_safe(name, case[0], places, case[1]))
     return [f"{[getattr(v, 'shape', v) for v in args]} {side}: {what}" for (args, side), what in found[:5]]
 

@@ -79,6 +79,7 @@ def one_term_more(contract, a, b, start, out, numbers):
 
 
 PACKAGE = "minicnn.kernels."
+WINOGRAD = ("winograd_cpu", "winograd_weight_cpu")       # proved in test_winograd.py
 FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in its place
     ("activation", "relu_backward", "simd", "load_tail", load_one_more),
     ("activation", "relu_backward", "simd", "load_tail", load_one_before),
@@ -110,7 +111,7 @@ FAULTS = [      # family, kernel, module of the vocabulary, word, what stands in
 CONTROLS = {family: (kernel, "simd", "LANES", simd.LANES) for family, kernel, *_ in reversed(FAULTS)}     # nothing replaced
 
 
-def imported_again(monkeypatch, module, kept=("contract_cpu",), **stand_ins):
+def imported_again(monkeypatch, module, kept=("contract_cpu", *WINOGRAD), **stand_ins):
     """A cpu module and all those below it, imported once more over stand-ins for some modules; `kept` ones stay as they are."""
     for name in kernels.KERNELS:
         kernels.function("cpu", name)           # all real modules are there, so that they can be put back
@@ -140,7 +141,7 @@ def with_fault(module, word, stand_in):
 def deaths_on_guarded_arrays(name, kernel):
     """How the calls of a kernel die when all arrays are guarded, over some shapes and both sides."""
     calls = [build(name, shape, integers=False) for shape in few_shapes(name)]
-    kernel._prepare(calls[0][:len(kernels.SPECS[name].arrays)])       # compiles and calls nothing: a fault belongs in the child
+    kernel.direct._prepare(calls[0][:len(kernels.SPECS[name].arrays)])      # compiles only: a fault belongs in the child
 
     def call(case):
         args, side = case
@@ -191,7 +192,7 @@ def test_a_tile_one_column_too_wide_is_a_death(monkeypatch, word, stand_in):
     """The contraction with faulty tiles (the small ones of AVX2, which compile faster) under a dense layer."""
     monkeypatch.setitem(jit.LINKED, "contract", None)                   # put back at the end
     monkeypatch.setattr(numba.config, "CPU_NAME", "generic")
-    dense = imported_again(monkeypatch, "dense_cpu", kept=(), simd=with_fault("simd", word, stand_in))
+    dense = imported_again(monkeypatch, "dense_cpu", kept=WINOGRAD, simd=with_fault("simd", word, stand_in))
     assert ("end", "SIGSEGV") in deaths_on_guarded_arrays("dense_forward", dense.dense_forward)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import kernels, memory
+from ..kernels import winograd_choice
 from .activations import ReLU
 from .base import Layer, in_order
 from .batchnorm import BatchNorm
@@ -85,14 +86,23 @@ class ConvReLU(Fused):
 class ConvReLUPool(Fused):
     """Convolution of stride 1, ReLU, and a max pool whose windows lie side by side."""
 
+    def __init__(self, *parts):
+        super().__init__(*parts)
+        self.by_winograd = _by_winograd(self.first)
+
     def _window(self, x_shape) -> tuple[int, ...]:
         top, _, left, _ = pads(self.first.padding, x_shape[1], x_shape[2], self.first.size, (1, 1))
         return *self.parts[2].size, top, left
 
     def forward(self, x, train=False, rng=None):
+        if not train and self.by_winograd:      # fewer multiplications forward; going back, the winners are worth more
+            for part in self.parts:
+                x, _ = part.forward(x)
+            return x, None
         y = memory.empty((len(x), *self.output_shape), x.dtype)
         argmax = memory.empty(y.shape, np.uint8)
-        kernels.get("convpool2d_forward", x.dtype)(x, self.params["w"], self.first.bias_like(x), y, argmax, *self._window(x.shape))
+        w, b = self.params["w"], self.first.bias_like(x)
+        kernels.get("convpool2d_forward", x.dtype)(x, w, b, y, argmax, *self._window(x.shape))
         return y, (x, argmax)
 
     def backward(self, dy, cache):
@@ -118,7 +128,7 @@ def fuse(layers) -> tuple[Layer, ...]:
         kinds = [type(layer) for layer in layers[i:i + 3]]
         if kinds == [Conv2D, ReLU, MaxPool2D] and _side_by_side(layers[i], layers[i + 2]):
             fused.append(ConvReLUPool(*layers[i:i + 3]))
-        elif kinds[:2] == [Conv2D, ReLU]:
+        elif kinds[:2] == [Conv2D, ReLU] and not _by_winograd(layers[i]):
             fused.append(ConvReLU(*layers[i:i + 2]))
         elif kinds[:2] == [BatchNorm, ReLU]:
             fused.append(BatchNormReLU(*layers[i:i + 2]))
@@ -142,3 +152,10 @@ def apart(layers, grads: list[dict]) -> list[dict]:
 def _side_by_side(conv: Conv2D, pool: MaxPool2D) -> bool:
     size, padded = pool.size, any(pads(pool.padding, *conv.output_shape[:2], pool.size, pool.stride))
     return conv.stride == (1, 1) and pool.stride == size and not padded and size[0] * size[1] <= MOST_PLACES
+
+
+def _by_winograd(conv: Conv2D) -> bool:
+    """Whether the convolution alone takes a way that has no fused twin, and gains more by it."""
+    top, _, left, _ = pads(conv.padding, *conv.input_shape[:2], conv.size, conv.stride)
+    image, outputs = (1, *conv.input_shape), (1, *conv.output_shape)
+    return winograd_choice.worth(conv.params["w"].shape, image, outputs, *conv.stride, top, left)
