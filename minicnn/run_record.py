@@ -42,6 +42,8 @@ class RunRecord:
             "versions": machine.versions(),
             "machine": machine.describe(),
         }
+        if before.get("exact") is True:             # else the key is absent, as in runs of versions without it
+            self.document["exact"] = True
         if kernels := _dict(before.get("kernels")):
             self.document["kernels"] = kernels
 

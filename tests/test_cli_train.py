@@ -188,3 +188,24 @@ def test_stopped_early(tmp_path):
     rows = (tmp_path / "runs" / "001-tiny-digits" / "log.jsonl").read_text().splitlines()
     assert result.code == 0 and len(rows) < 9
     assert "stopped early: 1 epoch(s) without a better validation loss" in result.out
+
+
+WIDE_NET = """
+import minicnn as mc
+
+def net(input_shape, classes):
+    return [mc.Conv2D(32, 3, padding="same"), mc.ReLU(), mc.Conv2D(32, 3, padding="same"), mc.GlobalAvgPool2D(), mc.Dense(classes)]
+"""
+
+
+def test_exact_keeps_winograd_out_and_is_remembered(tmp_path):
+    (tmp_path / "wide.py").write_text(WIDE_NET)
+    told = []
+    for name, options in (("fast", ()), ("exact", ("--exact",)), ("again", ("--exact",))):
+        result = run("train", "digits", "--net", "wide.py", "--name", name, *options, *FAST, at=tmp_path)
+        assert result.code == 0, result.err
+        told.append(json.loads((tmp_path / "runs" / name / "run.json").read_text()))
+    fast, exact, again = told
+    assert "exact" not in fast and exact["exact"] is True
+    assert exact["result"]["weights_sha256"] == again["result"]["weights_sha256"] != fast["result"]["weights_sha256"]
+    fails(run("train", "--resume", "runs/fast", "--exact", at=tmp_path), 2, "--exact cannot change when a run is resumed")

@@ -18,7 +18,7 @@ EPOCHS, EPOCHS_SMALL, EPOCHS_SMALL_TINY = 10, 20, 60
 SMALL = 5000  # training images; below, epochs are short, and more of them are needed
 WEIGHT_DECAY = 5e-4
 LABEL_SMOOTHING = 0.1
-FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed")  # cannot change when a run is resumed
+FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed", "exact")  # cannot change when a run is resumed
 
 
 @click.command("train", cls=Verb, short_help="Train a classifier.")
@@ -33,6 +33,7 @@ FIXED = ("batch", "lr", "optimizer", "size", "split", "out", "name", "seed")  # 
 @click.option("--resume", metavar="RUN", help="Go on with a run; DATA may be left out.")
 @click.option("--kernel", "kernel_words", multiple=True, metavar="OP=FILE.py:NAME",
               help="Train with an own kernel, once it has been found right; repeatable.")  # fmt: skip
+@click.option("--exact", is_flag=True, help="No algorithm that rounds more than the plain sums do (Winograd's).")
 @click.option("--out", default="runs", show_default=True, help="Folder of run folders.")
 @click.option("--name", help="Name of the run's folder.")
 @click.option("--stop-after", type=click.IntRange(min=1), metavar="N", help="Stop after N epochs without improvement.")
@@ -63,7 +64,8 @@ def command(context, shared: Common, data, resume, kernel_words, **options):
     screen.end(run)
 
 
-def _new_run(shared: Common, screen, own, data, net, epochs, batch, lr, optimizer, size, split, out, name, stop_after):
+def _new_run(shared: Common, screen, own, data, net, epochs, batch, lr, optimizer, size, split, out, name, stop_after, exact):
+    from .. import kernels
     from ..data import load
     from ..data.split import shares
     from ..losses import SoftmaxCrossEntropy
@@ -85,11 +87,11 @@ def _new_run(shared: Common, screen, own, data, net, epochs, batch, lr, optimize
         own.check(built, loaded, loss, step)
     source = os.path.abspath(data) if os.path.lexists(data) else data
     origin = {"net": {"name": net_name}, "data": {"source": source, "size": size, "split": list(shares_of_parts)},
-              "kernels": own.records()}
+              "kernels": own.records(), "exact": exact}
     if epochs is None:
         small = EPOCHS_SMALL_TINY if net_name == "tiny" else EPOCHS_SMALL
         epochs = small if len(loaded.train) < SMALL else EPOCHS
-    with blame(net if _is_file(net) else None), own.in_force():
+    with blame(net if _is_file(net) else None), kernels.use(exact=exact), own.in_force():
         return fit(
             built,
             loaded,
@@ -109,7 +111,7 @@ def _new_run(shared: Common, screen, own, data, net, epochs, batch, lr, optimize
 
 
 def _go_on(shared: Common, screen, own, data, path, net, epochs, stop_after):
-    from .. import user_file
+    from .. import kernels, user_file
     from ..run import load_described
     from ..run_folder import read_run_json
     from ..training import resume
@@ -126,7 +128,7 @@ def _go_on(shared: Common, screen, own, data, path, net, epochs, stop_after):
     options = {"epochs": epochs, "stop_after": stop_after, "callbacks": [screen], "threads": shared.threads}
     with user_file.blame(net):
         own.check_resumed(path, loaded, layers)
-        with own.in_force():
+        with kernels.use(exact=described.get("exact") is True), own.in_force():
             return resume(path, loaded, layers=layers, **options)
 
 
