@@ -25,63 +25,65 @@ keeps its rows from falling into the same sets of the first-level cache. Each el
 multiply-adds over t, u, v in order, from 0, start is added last, and then comes ReLU, where it is wanted: how the tiles
 are cut never changes a bit.
 """
-from numba import types
+from numba import njit, types
 
 from .host import WIDE
-from .jit import inlined, linked
-from .simd import LANES, row_steps, tile_add, tile_fma, tile_relu, tile_store, tile_zeros
+from .jit import OPTIONS, linked
+from .simd import LANES, address, not_inlined, row_steps, tile_add, tile_fma, tile_relu, tile_store, tile_zeros
 
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
 PANEL = LANES * VECTORS
 
 
-# Kinds of tiles: (vectors, step of a in v, step of b in v, lanes of b's last vector). Masks have registers of their own in
-# AVX-512 only: in AVX2 two of them push two sums out of the registers and into memory, in every turn of the loop, so full
-# vectors have tiles without; and steps that are known there save the six registers of a second set of addresses.
-PACKED, FULL, NARROW = 0, 1, 2
-_KINDS = {FULL: (VECTORS, "av", "bv", "tail" if WIDE else "None"), NARROW: (1, "av", "bv", "tail")}
-if not WIDE:
-    _KINDS[PACKED] = (VECTORS, 1, "PANEL", "None")
+# Masks have registers of their own in AVX-512 only: in AVX2 two of them push two sums out of the registers and into memory, in
+# every turn of the loop, so full vectors have tiles without.
+_NUMBERS = ("a, b, start, out, ia, ib, istart, iout, sum_t, sum_u, sum_v, at, au, av, bt, bu, bv, "
+            "step_a, step_start, step_out, tail, relu")
+_TILE = """def tile({numbers}):
+    not_inlined()
+    acc, rows = tile_zeros({m}, {nv}), row_steps(step_a)
+    for t in range(sum_t):
+        for u in range(sum_u):
+            first_a, first_b = ia + t * at + u * au, ib + t * bt + u * bu
+            for v in range(sum_v):
+                acc = tile_fma(acc, a, first_a + v * av, rows, b, first_b + v * bv, {lanes})
+    acc = tile_add(acc, start, istart, step_start, tail)
+    tile_store(tile_relu(acc) if relu else acc, out, iout, step_out, tail)"""
+_WORDS = dict(__name__=__name__, PANEL=PANEL, not_inlined=not_inlined, row_steps=row_steps, tile_add=tile_add, tile_fma=tile_fma,
+              tile_relu=tile_relu, tile_store=tile_store, tile_zeros=tile_zeros)
 
-_TILE = """
-        acc, rows = tile_zeros({m}, {nv}), row_steps(step_a)
-        for t in range(sum_t):
-            for u in range(sum_u):
-                first_a, first_b = ia + t * at + u * au, ib + t * bt + u * bu
-                for v in range(sum_v):
-                    acc = tile_fma(acc, a, first_a + v * {av}, rows, b, first_b + v * {bv}, {lanes})
-        acc = tile_add(acc, start, istart, step_start, tail)
-        tile_store(tile_relu(acc) if relu else acc, out, iout, step_out, tail)"""
+
+def _written(source, name, words, **options):
+    """The function of this name in the source text, compiled."""
+    scope = dict(words)
+    exec(source, scope)
+    return njit(**OPTIONS, **options)(scope[name])
 
 
-def _tiles():
-    """`run_tile`: the tile of the given kind and height, all of them written out in one function.
+def _chooser(nv, lanes):
+    """A function that calls the tile of the given height. lanes: those of b's last vector that may be read; None: all.
 
-    As functions of their own they would take Numba twice as long to compile, and longer still if one called the next.
+    The tiles are functions of their own and take addresses: written out in one place, LLVM kept the numbers of all of them at
+    hand at once, on the stack, which cost 300 cycles a tile, the time of 50 steps; as arguments, arrays cost as much.
     """
-    lines = ["def run_tile(kind, height, a, b, start, out, ia, ib, istart, iout, reduction, step_a, step_start, step_out,"
-             " tail, relu):",
-             "    sum_t, sum_u, sum_v, at, au, av, bt, bu, bv = reduction"]
-    for kind, (nv, av, bv, lanes) in _KINDS.items():
-        lines += [f"    if kind == {kind} and height == {m}:{_TILE.format(m=m, nv=nv, av=av, bv=bv, lanes=lanes)}"
-                  for m in range(1, ROWS + 1)]
-    scope = dict(__name__=__name__, PANEL=PANEL, row_steps=row_steps, tile_add=tile_add, tile_fma=tile_fma, tile_relu=tile_relu,
-                 tile_store=tile_store, tile_zeros=tile_zeros)
-    exec("\n".join(lines), scope)
-    return inlined(scope["run_tile"])
+    tiles = {f"tile{m}": _written(_TILE.format(numbers=_NUMBERS, m=m, nv=nv, lanes=lanes), "tile", _WORDS)
+             for m in range(1, ROWS + 1)}
+    lines = [f"def choose(height, {_NUMBERS}):"] + [f"    if height == {m}: tile{m}({_NUMBERS})" for m in range(1, ROWS + 1)]
+    return _written("\n".join(lines), "choose", tiles, inline="always")        # by Numba: LLVM has seen the tiles once already
 
 
-_run_tile = _tiles()
+_FULL, _NARROW = _chooser(VECTORS, "tail" if WIDE else None), _chooser(1, "tail")
 _FLAT = types.float32[::1]
 
 
 @linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 28))
 def contract(a, b, start, out, numbers):
     (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0, relu, packed) = numbers
-    reduction = (T, U, V, at, au, av, bt, bu, bv)
+    a, b, start, out = address(a), address(b), address(start), address(out)
     parts = (M + ROWS - 1) // ROWS
     for panel in range((K + PANEL - 1) // PANEL):
         columns = min(PANEL, K - panel * PANEL)
+        last = columns - (VECTORS - 1) * LANES
         for n in range(N):
             for o in range(O):
                 i = 0
@@ -89,10 +91,10 @@ def contract(a, b, start, out, numbers):
                     height = M * (part + 1) // parts - i
                     ia, ib = a0 + n * an + o * ao + i * ai, o * bo + panel * bk
                     istart, iout = n * sn + o * so + i * si + panel * sk, n * on + o * oo + i * oi + panel * PANEL
-                    last = columns - (VECTORS - 1) * LANES
-                    kind = PACKED if packed and last > 0 else FULL if last == LANES else NARROW
-                    if WIDE:
-                        kind = FULL if last > 0 else NARROW
-                    _run_tile(kind, height, a, b, start, out, ia, ib, istart, iout, reduction, ai, si, oi,
-                              columns if kind == NARROW else last, relu)
+                    if last == LANES or last > 0 and (WIDE or packed):
+                        _FULL(height, a, b, start, out, ia, ib, istart, iout, T, U, V, at, au, av, bt, bu, bv,
+                              ai, si, oi, last, relu)
+                    else:
+                        _NARROW(height, a, b, start, out, ia, ib, istart, iout, T, U, V, at, au, av, bt, bu, bv,
+                                ai, si, oi, columns, relu)
                     i += height

@@ -9,12 +9,13 @@ are too few to fill a vector, dy is spread out instead and the weights' gradient
 """
 import numpy as np
 
-from .contract_cpu import PANEL
+from .contract_cpu import PANEL, ROWS
 from .conv2d_cpu import add_weight_gradient, in_order_of_weights, pack
+from .conv2d_input_cpu import clearly_fewer
 from .convpool2d_winners_cpu import scatter_winners, spread_winners, sum_living, sum_winners, winners_are_cheaper
 from .frame_cpu import SCRATCH, pad_images
 from .jit import call, cpu_kernel, helper
-from .simd import LANES, both, invert, isnan, less_equal, load, splat, splat_int, store_bytes, store_tail, where
+from .simd import LANES, both, invert, isnan, less_equal, load, splat, splat_int, store, store_bytes, store_tail, where
 
 DEAD = 255                  # argmax of a window where ReLU lets nothing through
 
@@ -22,6 +23,16 @@ DEAD = 255                  # argmax of a window where ReLU lets nothing through
 @cpu_kernel
 def convpool2d_forward(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
     """The largest output of the convolution under each window, if above 0, and where it stands."""
+    C, K, Q = x.shape[3], y.shape[3], y.shape[2]
+    if lanes_over_pixels(C, K, Q * size_w):
+        forward_over_pixels(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract)
+    else:
+        forward_over_filters(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract)
+
+
+@helper
+def forward_over_filters(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
+    """Tiles of ROWS pixels by a panel of filters, as in conv2d_cpu.py."""
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
     R, S = w.shape[:2]
@@ -40,6 +51,44 @@ def convpool2d_forward(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, co
                 1, size_h, width, K, 1, R, S * C,                           # N O M K, T U V
                 0, pitch, C, 0, pitch, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,    # a by n, o, i, t, u, v; b
                 0, 0, 0, PANEL, 0, width * K, K, p * size_h * pitch, 0, 1))  # start; out by n, o, i; first of a; no ReLU yet
+            largest_of_band(band, y, argmax, (n * P + p) * Q * K, Q, K, size_h, size_w)
+
+
+@helper
+def lanes_over_pixels(C, K, width):
+    """Whether lanes run over the pixels of a line instead of the filters: for few filters on one channel.
+
+    LeNet-5's first layer, K = 6: 2 tiles a line, of 6 filters by 16 pixels, instead of 5, of which 10 lanes in 16 are idle.
+    """
+    panels = (width + PANEL - 1) // PANEL * ((K + ROWS - 1) // ROWS)
+    return C == 1 and clearly_fewer(panels, (K + PANEL - 1) // PANEL * ((width + ROWS - 1) // ROWS))
+
+
+@helper
+def forward_over_pixels(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
+    """One channel. Each line of the image lies S times in `shifted`, one pixel further each time: so all taps (r, s) of a line
+    of outputs are lines at equal distances, and one loop. Beyond the width of a line, lanes hold anything."""
+    N, (P, Q, K), (R, S) = len(x), y.shape[1:], w.shape[:2]
+    width = Q * size_w
+    rows, cols, line = P * size_h + R - 1, width + S - 1, (width + PANEL - 1) // PANEL * PANEL
+    frame, shifted = np.zeros(rows * cols + line, np.float32), np.empty(rows * S * line, np.float32)
+    planes, band = np.empty(size_h * K * line, np.float32), np.empty(size_h * width * K + LANES, np.float32)
+    bias = np.repeat(b, PANEL)
+    for n in range(N):
+        pad_images(x, n, 1, pad_top, pad_left, frame[:rows * cols].reshape(1, rows, cols, 1))
+        for h in range(rows):
+            for s in range(S):
+                for q in range(0, line, LANES):
+                    store(shifted, (h * S + s) * line + q, load(frame, h * cols + s + q))
+        for p in range(P):
+            call(contract, w.reshape(w.size), shifted[p * size_h * S * line:], bias, planes, (
+                1, size_h, K, line, 1, 1, R * S,                            # N O M K, T U V
+                0, 0, 1, 0, 0, K, S * line, 0, 0, line, PANEL,              # a by n, o, i, t, u, v: w; b by o, t, u, v, panel
+                0, 0, PANEL, 0, 0, K * line, line, 0, 0, 0))                # start and out by n, o, i; no ReLU yet
+            for a in range(size_h):                                         # (lines, K, line) -> (lines, width, K)
+                for q in range(width):
+                    for k in range(K):
+                        band[(a * width + q) * K + k] = planes[(a * K + k) * line + q]
             largest_of_band(band, y, argmax, (n * P + p) * Q * K, Q, K, size_h, size_w)
 
 

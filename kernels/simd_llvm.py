@@ -9,9 +9,9 @@ from numba.extending import intrinsic, models, overload, register_model
 from .host import WIDE
 
 __all__ = [
-    "below", "both", "bits", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal", "load", "load_bytes",
-    "load_tail", "max_lanes", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
-    "to_float", "to_int", "where",
+    "address", "below", "bits", "both", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
+    "load", "load_bytes", "load_tail", "max_lanes", "not_inlined", "splat", "splat_int", "sqrt", "store", "store_bytes",
+    "store_tail", "sum_lanes", "to_float", "to_int", "where",
 ]
 LANES = 16
 _F32, _I1, _I8, I32, I64 = ir.FloatType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -57,6 +57,8 @@ def _as(context, builder, value, fe_type, wanted):
 
 
 def pointer_to(context, builder, array_type, array, index):
+    if isinstance(array_type, types.Integer):           # an address
+        return builder.gep(builder.inttoptr(array, _F32.as_pointer()), [index])
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
@@ -138,6 +140,21 @@ def write_tail(builder, value, pointer, n):
 
 
 # ---- memory ----
+
+@intrinsic
+def address(typing, a):
+    def generate(context, builder, signature, args):
+        return builder.ptrtoint(context.make_array(a)(context, builder, args[0]).data, I64)
+    return types.int64(a), generate
+
+
+@intrinsic
+def not_inlined(typing):
+    def generate(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+    return types.void(), generate
+
 
 @intrinsic
 def load(typing, a, i):

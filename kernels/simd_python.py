@@ -2,10 +2,10 @@
 import numpy as np
 
 __all__ = [
-    "below", "both", "bits", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal", "load", "load_bytes",
-    "load_tail", "max_lanes", "row_steps", "splat", "splat_int", "sqrt", "store", "store_bytes", "store_tail", "sum_lanes",
-    "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter", "tile_store", "tile_zeros", "to_float",
-    "to_int", "where",
+    "address", "below", "bits", "both", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
+    "load", "load_bytes", "load_tail", "max_lanes", "not_inlined", "row_steps", "splat", "splat_int", "sqrt", "store",
+    "store_bytes", "store_tail", "sum_lanes", "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter",
+    "tile_store", "tile_zeros", "to_float", "to_int", "where",
 ]
 LANES = 16
 np.seterr(over="ignore", under="ignore", invalid="ignore", divide="ignore")    # as compiled code: NaN and inf are values
@@ -17,6 +17,14 @@ def _number(v):
 
 
 # ---- memory ----
+
+def address(a):
+    return a
+
+
+def not_inlined():
+    """Nothing is inlined here."""
+
 
 def load_tail(a, i, n):
     n = min(n, LANES)
