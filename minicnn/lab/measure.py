@@ -34,7 +34,7 @@ class Settings:
 def measure(problem: Problem, contenders: list[Contender], settings: Settings) -> dict:
     """The document's entry of one problem. What a user's function raises comes through."""
     flops, moved = costs.flops(problem), costs.moved(problem)
-    _check_memory(problem, moved)
+    check_memory(problem)
     with blas.one_thread():
         rows = [_judge(problem, one, settings) for one in contenders]
         timed = [(one, row) for one, row in zip(contenders, rows, strict=True) if row["verdict"] in ("ok", "oracle")]
@@ -54,8 +54,9 @@ def measure(problem: Problem, contenders: list[Contender], settings: Settings) -
             "intensity": flops / moved, "rows": rows}
 
 
-def _check_memory(problem: Problem, moved: int) -> None:
-    free = machine.memory().get("available")
+def check_memory(problem: Problem) -> None:
+    """Raises UsageError for a problem that does not fit."""
+    free, moved = machine.memory().get("available"), costs.moved(problem)
     if free is not None and COPIES * moved > free:
         raise UsageError(f"problem '{problem.text}' needs about {COPIES * moved / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
                          hint="Take a smaller mb.")

@@ -78,7 +78,7 @@ def lines(entry: dict) -> list[str]:
             text = f"{row['who'].ljust(widths[0])}  {row['verdict'] if row['verdict'] != 'absent' else '-'}  {row['why'] or ''}"
             found.append(text + ("; no timing: the result is wrong" if row["verdict"] == "wrong" else ""))
         else:
-            remark = ", ".join(word for word in (WORDS[row["comparison"]], row["why"]) if word)
+            remark = "; ".join(word for word in (WORDS[row["comparison"]], row["why"]) if word)
             found.append(f"{_aligned(_cells(row), widths)}  {remark}".rstrip())
     return found
 
