@@ -128,7 +128,8 @@ def test_unknown_operations_and_directions():
 
 
 def of_file(name):
-    return [problems.parse(text, operations.kernels_of(operation)[0]) for operation, text, _ in shape_files.read(str(SHAPES / name))]
+    lines = shape_files.read(str(SHAPES / name))
+    return [problems.parse(text, operations.kernels_of(operation)[0]) for operation, text, _ in lines]
 
 
 @pytest.mark.parametrize("name", ["nets.txt", "resnet18.txt", "vgg16.txt", "edges.txt"])

@@ -36,9 +36,9 @@ def measure(problem: Problem, contenders: list[Contender], settings: Settings) -
     flops, moved = costs.flops(problem), costs.moved(problem)
     check_memory(problem)
     with blas.one_thread():
-        rows = [_judge(problem, one, settings) for one in contenders]
-        timed = [(one, row) for one, row in zip(contenders, rows, strict=True) if row["verdict"] in ("ok", "oracle")]
-        timed = [(one, row) for one, row in timed if not _too_slow(row)]
+        judged = [_judge(problem, one, settings) for one in contenders]
+        timed = [(one, row) for one, (row, seconds) in zip(contenders, judged, strict=True)
+                 if row["verdict"] in ("ok", "oracle") and not _too_slow(row, seconds)]
         times = _time(problem, timed, settings)
     limits = roof.measure(settings.threads)
     yardstick = next((time for (one, _), time in zip(timed, times, strict=True) if one.name == "cpu"), None)
@@ -48,10 +48,8 @@ def measure(problem: Problem, contenders: list[Contender], settings: Settings) -
             found = verdict.compare(*clock.paired(yardstick, time_))
             row["versus_cpu"] = 1.0 if one.name == "cpu" else 1 / found.ratio
             row["comparison"] = None if one.name == "cpu" else found.word
-    for row in rows:
-        row.pop("expected", None)
     return {"problem": problem.text, "label": problem.label, "kernel": problem.kernel, "flops": flops, "bytes": moved,
-            "intensity": flops / moved, "rows": rows}
+            "intensity": flops / moved, "rows": [row for row, _ in judged]}
 
 
 def check_memory(problem: Problem) -> None:
@@ -62,16 +60,16 @@ def check_memory(problem: Problem) -> None:
                          hint="Take a smaller mb.")
 
 
-def _judge(problem: Problem, one: Contender, settings: Settings) -> dict:
-    """A row without times."""
+def _judge(problem: Problem, one: Contender, settings: Settings) -> tuple[dict, float]:
+    """(a row without times, the seconds that a call will take, about)."""
     row = {"who": one.name, "device": "-" if one.why else "cpu", "threads": None, "verdict": "absent", "why": one.why,
            "max_error": None} | dict.fromkeys(("median", "p20", "p80"))
     row |= {"samples": [], "rounds": []} | dict.fromkeys(("gflops", "gbytes", "of_roof", "versus_cpu", "comparison", "compile"))
     row["xray"] = None
     if one.why:
-        return row
+        return row, 0.0
     if one.name == "reference":
-        return row | {"verdict": "oracle", "max_error": 0.0}
+        return row | {"verdict": "oracle", "max_error": 0.0}, 0.0
     compiled, start = jit.compile_seconds(), time.perf_counter()
     found = correct.judge(problem.kernel, one.function(problem.kernel), problem, one.as_timed(problem, settings.threads))
     spent = time.perf_counter() - start
@@ -80,18 +78,17 @@ def _judge(problem: Problem, one: Contender, settings: Settings) -> dict:
         row["compile"] = jit.compile_seconds() - compiled or None
     elif one.compiles and found.ok:
         row["compile"] = found.first - found.seconds if found.first > 10 * found.seconds and spent > 0.05 else None
-    row["expected"] = found.seconds * (problem.batch or 1) / (found.images or 1)
     if settings.xray and not one.name.startswith("torch"):
         from . import xray
 
         row["xray"] = xray.inspect(one.function(problem.kernel))
-    return row
+    return row, found.seconds * (problem.batch or 1) / (found.images or 1)
 
 
-def _too_slow(row: dict) -> bool:
-    if row.get("expected", 0.0) <= LONGEST:
+def _too_slow(row: dict, seconds: float) -> bool:
+    if seconds <= LONGEST:
         return False
-    row["why"] = f"not timed: one call takes about {row['expected']:.0f} s; take a smaller problem"
+    row["why"] = f"not timed: one call takes about {seconds:.0f} s; take a smaller problem"
     return True
 
 

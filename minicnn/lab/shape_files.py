@@ -29,13 +29,13 @@ def read(path: str) -> list[tuple[str | None, str, str]]:
     found = []
     for number, line in enumerate(lines, 1):
         text, place = _BEFORE_COMMENT.match(line)[0].strip(), f"{path}, line {number}"
-        operation, space, rest = text.partition(" ")
         if not text:
             continue
-        if not space or '"' in operation:
+        operation, *rest = text.split(maxsplit=1)
+        if not rest or '"' in operation:
             found.append((None, text, place))
         elif is_known(operation):
-            found.append((operation, rest.strip(), place))
+            found.append((operation, *rest, place))
         else:
             raise DataError(f"{place}: no operation '{operation}'")
     if not found:
