@@ -42,7 +42,7 @@ def test_a_slow_contender_takes_part_in_fewer_rounds_spread_over_all():
 def test_a_sample_of_a_quick_call_is_many_calls():
     log = []
     times, = clock.run([recorder(log, "a")], 0.01, first=[1e-5])
-    assert times.calls == 100 and len(log) == 100 * len(times.samples)
+    assert times.calls == 100 and len(log) == 101 * len(times.samples)       # one call before each sample warms the caches
 
 
 def test_cold_samples_are_single_calls_behind_a_flush():

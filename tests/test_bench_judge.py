@@ -86,8 +86,9 @@ def test_a_kernel_that_returns_its_result():
     assert "writes into its outputs and returns nothing" in correct.judge("conv2d_forward", returns, PROBLEM).why
 
 
-def test_an_image_that_a_sum_leaves_out():
+def test_an_image_that_a_sum_leaves_out(monkeypatch):
     """The reference computes two of seven images; the last one is among them, the others are silent."""
+    monkeypatch.setattr(correct, "ELEMENTS", 2 * 9 * 9 * 5)
     problem, reference = problems.parse(PROBLEM.text, "conv2d_backward_weight"), function("reference", "conv2d_backward_weight")
 
     def forgets_the_last(x, dy, dw, db, *numbers):

@@ -65,7 +65,7 @@ def _is_operation(what: str) -> bool:
 
 
 def _bench(shared, what, own, op, shapes, files, directions, against, seconds, cold, old, asm, html, save) -> int:
-    from ..lab import comparison, contenders, measure, operations, report, user_kernel
+    from ..lab import comparison, contenders, measure, operations, report, torch_peer, user_kernel
     from ..machine import usable_cores
 
     for path in (html, save):
@@ -80,6 +80,9 @@ def _bench(shared, what, own, op, shapes, files, directions, against, seconds, c
     problems = _problems(what, chosen, shapes, files)
     names = against.split(",") if against else FOR_SUITE if what is None and not files else AGAINST
     contenders.check_names(names)
+    if against is None and torch_peer.version() is None:
+        names = [name for name in names if name != "torch"]
+        shared.screen.note("torch is not installed: no row for it")
     earlier = comparison.read(old) if old else None
     settings = measure.Settings(shared.threads or usable_cores(), seconds, cold, asm)
     for problem in problems:
@@ -88,7 +91,9 @@ def _bench(shared, what, own, op, shapes, files, directions, against, seconds, c
     shared.screen.answer(report.head(settings))
     with guard:
         for problem in problems:
-            entry = measure.measure(problem, contenders.ordered(names, problem, mine), settings)
+            running = contenders.ordered(names, problem, mine)
+            running = running if against else [one for one in running if one.why is None]
+            entry = measure.measure(problem, running, settings)
             found.problems.append(entry)
             _show(shared, entry, cold, earlier)
     document = found.document()
