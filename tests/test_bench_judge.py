@@ -152,6 +152,18 @@ def test_an_error_in_a_slice_is_told_of_when_all_have_ended():
         call()
 
 
+def test_the_seed_chooses_the_data():
+    seen = []
+
+    def notes(x, y):
+        seen.append(x.sum())
+        y[...] = np.maximum(x, 0)
+    for seed in (1, 1, 2):
+        assert correct.judge("relu_forward", notes, small("relu_forward"), seed=seed).ok
+    a, b, c = np.array_split(seen, 3)
+    assert (a == b).all() and (a != c).all()
+
+
 def test_exactness_and_bounds_name_every_kernel():
     for kernel in KERNELS:
         problem = small(kernel)

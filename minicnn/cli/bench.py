@@ -84,7 +84,7 @@ def _bench(shared, what, own, op, shapes, files, directions, against, seconds, c
         names = [name for name in names if name != "torch"]
         shared.screen.note("torch is not installed: no row for it")
     earlier = comparison.read(old) if old else None
-    settings = measure.Settings(shared.threads or usable_cores(), seconds, cold, asm)
+    settings = measure.Settings(shared.threads or usable_cores(), seconds, cold, asm, shared.seed)
     for problem in problems:
         measure.check_memory(problem)
     found = report.Report(settings)

@@ -23,12 +23,14 @@ COPIES = 4                  # of all arrays: what judging needs, about
 
 @dataclass(frozen=True)
 class Settings:
-    """threads of every row that can use them; seconds of measuring for each row; cold: caches emptied before each call."""
+    """threads of every row that can use them; seconds of measuring for each row; cold: caches emptied before each call;
+    seed of the data."""
 
     threads: int
     seconds: float = 1.0
     cold: bool = False
     xray: bool = False
+    seed: int = 0
 
 
 def measure(problem: Problem, contenders: list[Contender], settings: Settings) -> dict:
@@ -71,7 +73,8 @@ def _judge(problem: Problem, one: Contender, settings: Settings) -> tuple[dict, 
     if one.name == "reference":
         return row | {"verdict": "oracle", "max_error": 0.0}, 0.0
     compiled, start = jit.compile_seconds(), time.perf_counter()
-    found = correct.judge(problem.kernel, one.function(problem.kernel), problem, one.as_timed(problem, settings.threads))
+    found = correct.judge(problem.kernel, one.function(problem.kernel), problem, one.as_timed(problem, settings.threads),
+                          settings.seed)
     spent = time.perf_counter() - start
     row |= {"verdict": "ok" if found.ok else "wrong", "why": found.why, "max_error": found.max_error if found.ok else None}
     if one.name == "cpu":
@@ -96,7 +99,7 @@ def _time(problem: Problem, timed: list, settings: Settings) -> list[clock.Times
     """The times of the contenders of `timed`, which hold (contender, row)."""
     if not timed:
         return []
-    args, calls = arguments.build(problem), []
+    args, calls = arguments.build(problem, seed=settings.seed), []
     for one, row in timed:
         call, row["threads"], remark = one.bind(problem, args, settings.threads)
         row["why"] = "; ".join(text for text in (row["why"], remark) if text) or None
