@@ -38,9 +38,9 @@ def command(shared: Common, what, **options):
     arguments; RUN (a run folder, a model file or a named net) has a net profiled, layer by layer. Without an argument
     a suite of kernels is measured, in about two minutes.
     """
-    path, _, name = (what or "").rpartition(".py:")
-    if name or (what or "").endswith(".py"):
-        return _bench(shared, None, (f"{path}.py" if name else what, name), **options)
+    path, colon, name = (what or "").rpartition(".py:")
+    if colon or (what or "").endswith(".py"):
+        return _bench(shared, None, (f"{path}.py", name) if colon else (what, ""), **options)
     if what is None or _is_operation(what):
         return _bench(shared, what, None, **options)
     for option in ("op", "shapes", "files", "directions", "against", "cold", "old", "asm", "html"):
@@ -52,22 +52,24 @@ def command(shared: Common, what, **options):
 
 def _is_operation(what: str) -> bool:
     """Whether WHAT is an operation, and not a net. Raises UsageError where it is neither."""
-    from ..lab.operations import SHORT, STEMS, is_known
+    from ..lab.operations import WORDS, is_known
     from ..nets import NETS
 
     if os.path.lexists(what) or what in NETS:
         return False
     if not is_known(what):
-        near = difflib.get_close_matches(what, [*SHORT, *STEMS, *NETS], 1)
+        near = difflib.get_close_matches(what, [*WORDS, *NETS], 1)
         guess = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"No operation, file, run or net '{what}'.{guess} Operations: {' '.join([*SHORT, *STEMS])}.")
+        raise UsageError(f"No operation, file, run or net '{what}'.{guess} Operations: {' '.join(WORDS)}.")
     return True
 
 
 def _bench(shared, what, own, op, shapes, files, directions, against, seconds, cold, old, asm, html, save) -> int:
-    from ..lab import comparison, contenders, measure, operations, report, user_kernel
+    from ..lab import comparison, contenders, measure, operations, report, torch_peer, user_kernel
     from ..machine import usable_cores
 
+    for path in (html, save):
+        _check_folder(path)
     chosen, mine, guard = operations.directions(directions), [], nullcontext()
     if own:
         name, function = user_kernel.take(*own)
@@ -78,13 +80,20 @@ def _bench(shared, what, own, op, shapes, files, directions, against, seconds, c
     problems = _problems(what, chosen, shapes, files)
     names = against.split(",") if against else FOR_SUITE if what is None and not files else AGAINST
     contenders.check_names(names)
+    if against is None and torch_peer.version() is None:
+        names = [name for name in names if name != "torch"]
+        shared.screen.note("torch is not installed: no row for it")
     earlier = comparison.read(old) if old else None
-    settings = measure.Settings(shared.threads or usable_cores(), seconds, cold, asm)
+    settings = measure.Settings(shared.threads or usable_cores(), seconds, cold, asm, shared.seed)
+    for problem in problems:
+        measure.check_memory(problem)
     found = report.Report(settings)
     shared.screen.answer(report.head(settings))
     with guard:
         for problem in problems:
-            entry = measure.measure(problem, contenders.ordered(names, problem, mine), settings)
+            running = contenders.ordered(names, problem, mine)
+            running = running if against else [one for one in running if one.why is None]
+            entry = measure.measure(problem, running, settings)
             found.problems.append(entry)
             _show(shared, entry, cold, earlier)
     document = found.document()
@@ -94,6 +103,12 @@ def _bench(shared, what, own, op, shapes, files, directions, against, seconds, c
         error(f"wrong: {'; '.join(found.wrong)}")
         return 1
     return 0
+
+
+def _check_folder(path: str | None) -> None:
+    """Before minutes of measuring, not after. Raises UsageError."""
+    if path is not None and (os.path.isdir(path) or not os.path.isdir(os.path.dirname(path) or ".")):
+        raise UsageError(f"{path} is a folder" if os.path.isdir(path) else f"{path}: there is no folder {os.path.dirname(path)}")
 
 
 def _problems(what, chosen, shapes, files) -> list:

@@ -22,6 +22,7 @@ SHORTEST = 1e-3             # seconds of a sample
 ROUNDS = 60                 # at most
 FEWEST = 3                  # rounds, also of a contender that needs longer than its seconds; one if even a call does
 PATIENCE = 0.25             # seconds to wait for idleness
+WARMED = 1e-2               # calls shorter than this get one that does not count before each sample: others had the caches
 TASKS = "/proc/self/task"
 
 
@@ -47,8 +48,10 @@ def run(contenders: list[Callable[[], None]], seconds: float = 1.0, flush: Calla
     last = max(wanted, default=0)
     with quiet():
         for number in range(last):
-            for call, one, share in zip(contenders, times, wanted, strict=True):
+            for call, one, share, once in zip(contenders, times, wanted, first, strict=True):
                 if (number + 1) * share // last > number * share // last:
+                    if flush is None and once < WARMED:
+                        call()
                     one.samples.append(_sample(call, one.calls, flush))
                     one.rounds.append(number)
     return times

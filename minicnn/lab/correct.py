@@ -63,11 +63,12 @@ class _Outcome:
     seconds: float
 
 
-def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Callable | None = None) -> Verdict:
+def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Callable | None = None,
+          seed: int = 0) -> Verdict:
     """Whether `function` computes what `kernel` does.
 
     problem: a Problem, or its shape (extents by axis letter and integers by name).  as_timed: the function that will be
-    timed, if another. What the function raises comes through.
+    timed, if another.  seed: of the data. What the function raises comes through.
     """
     if isinstance(problem, dict):
         problem = Problem(kernel, "", None, problem)
@@ -75,9 +76,9 @@ def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Ca
     few = problem if some is None else problem.with_batch(min(problem.batch, some, FEW))
     exact, notes = is_exact(kernel, problem.shape), []
     try:
-        first = _call(few, function, True, None)
+        first = _call(few, function, True, None, seed)
         loose = _whole_numbers(few, first, exact)
-        outcome = _call(few, function, False, None)
+        outcome = _call(few, function, False, None, seed)
         error, far = _within(outcome)
         if loose or far:
             notes.append(f"not exact, but within {LOOSE} eps")
@@ -85,9 +86,9 @@ def judge(kernel: str, function: Callable, problem: Problem | dict, as_timed: Ca
             if outcome.seconds * (problem.batch or 1) / (few.batch or 1) > PATIENCE:
                 notes.append(f"checked on {few.batch} of {problem.batch} images, the whole takes too long")
             elif exact:
-                _whole_numbers(problem, _call(problem, as_timed or function, True, some), exact)
+                _whole_numbers(problem, _call(problem, as_timed or function, True, some, seed), exact)
             else:
-                error = max(error, _within(_call(problem, as_timed or function, False, some))[0])
+                error = max(error, _within(_call(problem, as_timed or function, False, some, seed))[0])
     except _Wrong as wrong:
         return Verdict(False, float("inf"), str(wrong))
     return Verdict(True, error, "; ".join(notes) or None, outcome.seconds, few.batch, first.seconds)
@@ -120,9 +121,9 @@ def _images(problem: Problem) -> int | None:
     return max(1, min(problem.batch, FLOPS // max(1, flops(one)), ELEMENTS // max(1, elements(one))))
 
 
-def _call(problem: Problem, function: Callable, integers: bool, some: int | None) -> _Outcome:
+def _call(problem: Problem, function: Callable, integers: bool, some: int | None, seed: int) -> _Outcome:
     """Call the function and the reference.  some: how many images the reference computes; None for all."""
-    spec, args = SPECS[problem.kernel], arguments.build(problem, integers)
+    spec, args = SPECS[problem.kernel], arguments.build(problem, integers, seed)
     arrays, numbers, chosen = args[:len(spec.arrays)], args[len(spec.arrays):], None
     if some is not None and some < problem.batch:
         chosen = np.unique(np.linspace(0, problem.batch - 1, some).round().astype(int))

@@ -25,6 +25,7 @@ def stem(kernel: str) -> str:
 
 
 STEMS = tuple(dict.fromkeys(map(stem, KERNELS)))
+WORDS = (*SHORT, *(one for one in STEMS if one not in SHORT.values()))        # each operation once, in its shortest form
 
 
 def is_known(word: str) -> bool:
@@ -49,9 +50,9 @@ def kernels_of(word: str, chosen: list[str] | None = None) -> list[str]:
         return [word]
     operation = SHORT.get(word, word)
     if operation not in STEMS:
-        near = difflib.get_close_matches(word, [*SHORT, *STEMS, *KERNELS], 1)
+        near = difflib.get_close_matches(word, [*WORDS, *KERNELS], 1)
         guess = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"No kernel or operation '{word}'.{guess} Operations: {' '.join([*SHORT, *STEMS])}.")
+        raise UsageError(f"No kernel or operation '{word}'.{guess} Operations: {' '.join(WORDS)}.")
     endings = tuple(ending for one in chosen or DIRECTIONS for ending in DIRECTIONS[one])
     found = [kernel for kernel in KERNELS if stem(kernel) == operation and kernel.removeprefix(operation) in endings]
     if not found:

@@ -78,7 +78,7 @@ def lines(entry: dict) -> list[str]:
             text = f"{row['who'].ljust(widths[0])}  {row['verdict'] if row['verdict'] != 'absent' else '-'}  {row['why'] or ''}"
             found.append(text + ("; no timing: the result is wrong" if row["verdict"] == "wrong" else ""))
         else:
-            remark = ", ".join(word for word in (WORDS[row["comparison"]], row["why"]) if word)
+            remark = "; ".join(word for word in (WORDS[row["comparison"]], row["why"]) if word)
             found.append(f"{_aligned(_cells(row), widths)}  {remark}".rstrip())
     return found
 
@@ -90,7 +90,7 @@ def _aligned(cells, widths) -> str:
 
 def _cells(row: dict) -> tuple[str, ...]:
     error = "-" if row["max_error"] is None else f"{row['max_error']:.0e}" if row["max_error"] else "0"
-    ratio = "-" if row["versus_cpu"] is None else f"{row['versus_cpu']:.2f}x"
+    ratio = "-" if row["versus_cpu"] is None else _ratio(row["versus_cpu"])
     compiled, share = "-" if row["compile"] is None else f"{row['compile']:.1f} s", f"{row['of_roof']:.0%}"
     return (row["who"], row["device"], str(row["threads"]), error, row["verdict"], duration(row["median"]),
             spread(row["p20"], row["p80"], row["median"]), number(row["gflops"]), number(row["gbytes"]), share, ratio, compiled)
@@ -120,6 +120,10 @@ def count(n: int, noun: str) -> str:
 
 def _unit(seconds: float) -> tuple[str, float]:
     return ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("us", 1e6)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}x" if value >= 0.01 else f"{value:.1g}x"
 
 
 def _three(value: float) -> str:

@@ -7,10 +7,12 @@ A line without an operation belongs to whatever is measured.
 """
 from __future__ import annotations
 
+import re
+
 from ..errors import DataError, UsageError
 from .operations import is_known
 
-COMMENT = "#"
+_BEFORE_COMMENT = re.compile(r'(?:[^#"]|"[^"]*"|")*')
 
 
 def read(path: str) -> list[tuple[str | None, str, str]]:
@@ -26,16 +28,16 @@ def read(path: str) -> list[tuple[str | None, str, str]]:
         raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
     found = []
     for number, line in enumerate(lines, 1):
-        words = line.partition(COMMENT)[0].split(maxsplit=1)
-        if not words:
+        text, place = _BEFORE_COMMENT.match(line)[0].strip(), f"{path}, line {number}"
+        if not text:
             continue
-        place = f"{path}, line {number}"
-        if len(words) == 2 and '"' not in words[0]:
-            if not is_known(words[0]):
-                raise DataError(f"{place}: no operation '{words[0]}'")
-            found.append((words[0], words[1].strip(), place))
+        operation, *rest = text.split(maxsplit=1)
+        if not rest or '"' in operation:
+            found.append((None, text, place))
+        elif is_known(operation):
+            found.append((operation, *rest, place))
         else:
-            found.append((None, line.partition(COMMENT)[0].strip(), place))
+            raise DataError(f"{place}: no operation '{operation}'")
     if not found:
         raise DataError(f"{path} has no problems: a problem a line, as: conv mb32ic16ih28oc32kh3ph1")
     return found
