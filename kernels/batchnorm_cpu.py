@@ -29,15 +29,16 @@ def _add_centered(inputs, i, table, k, lanes, a, b):
 @helper
 def _merge(s, t, b, n, center, totals, spread):
     """The statistics of n rows, totals and M, become those of n + b rows; center becomes their mean."""
-    of_block, of_all = 1.0 / b, 1.0 / (n + b)
-    before, weight = (1.0 / n, n * b * of_all) if n else (0.0, 0.0)
+    of_block, of_all, before, weight = 1.0 / b, 1.0 / (n + b), 1.0 / max(n, 1), n * b / (n + b)
     for k in range(s.size):
-        offset, middle = s[k] * of_block, np.float64(center[0, k])
-        between = middle + offset - totals[k] * before
-        spread[k] += max(t[k] - offset * s[k], 0.0) + (between * between * weight if n else 0.0)
-        totals[k] += b * middle + s[k]
-        middle = totals[k] * of_all
-        center[0, k] = middle if abs(middle) < FINITE else 0.0          # infinity stays in the totals
+        sum_, middle, total = np.float64(s[k]), np.float64(center[k]), totals[k]
+        offset = sum_ * of_block
+        between = middle + offset - total * before
+        spread[k] += t[k] - offset * sum_ + between * between * weight
+        total += b * middle + sum_
+        totals[k] = total
+        middle = total * of_all
+        center[k] = middle if abs(middle) < FINITE else 0.0             # infinity stays in the totals
 
 
 @cpu_kernel
@@ -57,7 +58,7 @@ def batchnorm_statistics(x, mean, rest, squares):
                 for k in range(length):
                     center[0, k] = s[k] / np.float32(b) if abs(s[k]) < FINITE else 0.0
             else:
-                _merge(s, t, b, row, center, totals, spread)
+                _merge(s, t, b, row, center[0], totals, spread)
     for c in range(C):
         middle, M = of_channel(totals, c, C), of_channel(spread, c, C)
         for i in range(rows * length + c, x.size, C):
@@ -67,7 +68,7 @@ def batchnorm_statistics(x, mean, rest, squares):
             M += rows * (totals[k] / rows - middle) ** 2
         for i in range(rows * length + c, x.size, C):
             M += (flat[i] - middle) ** 2
-        mean[c], squares[c] = middle, M
+        mean[c], squares[c] = middle, 0.0 if M < 0 else M               # rounding of a constant channel
         rest[c] = middle - np.float64(mean[c])
 
 

@@ -7,7 +7,7 @@
 import numpy as np
 
 from .jit import cpu_kernel, helper
-from .simd import LANES, load_bytes, load_tail, store_tail, to_float
+from .simd import LANES, load, load_bytes, load_tail, store, store_tail, to_float
 
 LOW = 0xFFFFFFFF
 
@@ -48,6 +48,8 @@ def dropout_backward(dy, mask, dx, rate):
 @helper
 def _masked(x, mask, y, keep):
     """y = x mask keep; a NaN that is dropped stays a NaN."""
-    for i in range(0, x.size, LANES):
-        rest = x.size - i
-        store_tail(y, i, load_tail(x, i, rest) * (to_float(load_bytes(mask, i, rest)) * keep), rest)
+    whole = x.size - x.size % LANES
+    for i in range(0, whole, LANES):
+        store(y, i, load(x, i) * (to_float(load_bytes(mask, i, LANES)) * keep))
+    rest = x.size - whole
+    store_tail(y, whole, load_tail(x, whole, rest) * (to_float(load_bytes(mask, whole, rest)) * keep), rest)
