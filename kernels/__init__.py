@@ -14,7 +14,7 @@ A capital letter is an extent, the small letter its index; `d` in front of a nam
 kernel has the same name and parameters in every column: `reference` (NumPy, the formula, any float type) and `cpu`
 (Numba, explicit SIMD, float32). HOWTO.md states what each computes. Importing this package loads no column.
 """
-from .dispatch import COLUMNS, KERNELS, exact, function, get, recording, replaced, use
+from .dispatch import COLUMNS, KERNELS, Refused, exact, function, get, recording, replaced, use
 from .table import SPECS
 
-__all__ = ["COLUMNS", "KERNELS", "SPECS", "exact", "function", "get", "recording", "replaced", "use"]
+__all__ = ["COLUMNS", "KERNELS", "SPECS", "Refused", "exact", "function", "get", "recording", "replaced", "use"]

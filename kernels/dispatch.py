@@ -25,6 +25,10 @@ _NONE: dict = {}
 _overrides: ContextVar[dict] = ContextVar("overrides", default=_NONE)  # noqa: B039 (never changed, only replaced)
 
 
+class Refused(RuntimeError):
+    """A kernel's compiled check refused its arguments. Run the layers themselves: their messages have the numbers."""
+
+
 @functools.cache
 def function(column: str, name: str):
     """The kernel `name` of a column; its module is imported at the first call."""

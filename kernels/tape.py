@@ -26,6 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .cache import KernelCache
+from .dispatch import Refused
 from .jit import OPTIONS
 
 INTEGERS, DOUBLES = 112, 8
@@ -58,10 +59,6 @@ def _play(numbers, doubles):
         if not _call(numbers, doubles, row):
             return row
     return -1
-
-
-class Refused(RuntimeError):
-    """A kernel's compiled check refused its arguments. Run the layers themselves: their messages have the numbers."""
 
 
 @functools.cache

@@ -25,7 +25,6 @@ import numpy as np
 
 from . import kernels, memory, recorded
 from .arguments import whole
-from .kernels import tape
 from .layers import chain
 from .layers.base import join
 from .layers.fused import apart, fuse
@@ -169,7 +168,7 @@ class Engine:
         layers = self._runnable(self.layers if layers is None else tuple(layers))
         scale = 1.0 / loss.denominator(labels, x.dtype)
         if keys is not None and recorded.can_record(layers, x.dtype, True, loss):
-            with contextlib.suppress(tape.Refused):             # the layers themselves say below what they refuse
+            with contextlib.suppress(kernels.Refused):             # the layers themselves say below what they refuse
                 return self._played_step(x, class_labels(labels), loss, keys, layers, scale)
         cuts = self.shards(len(x))
         xs, rngs, targets = [x[cut] for cut in cuts], _shard_keys(keys, cuts), [labels[cut] for cut in cuts]

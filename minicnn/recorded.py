@@ -16,14 +16,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import kernels, memory
-from .kernels import tape
 from .layers import chain
 from .random import Keys
 
 
 def can_record(layers, dtype, train: bool, loss=None) -> bool:
     """Whether these layers (and the loss) do nothing but call kernels on shards, and nobody has replaced a kernel."""
-    if not tape.available or dtype != np.float32 or kernels.replaced() or not getattr(loss, "recordable", loss is None):
+    if dtype != np.float32 or kernels.replaced() or not getattr(loss, "recordable", loss is None):
+        return False
+    from .kernels import tape  # here, not above: a float64 net needs no compiler
+    if not tape.available:
         return False
     ours = __package__ + ".layers"              # a user's subclass may do more than its base class, which is recordable
     return all(layer.recordable and type(layer).__module__.startswith(ours) and not layer.whole_batch(train) for layer in layers)
@@ -37,10 +39,14 @@ class _Recording:
         self._weights = [(layer, kind, name, array) for layer in layers for kind in ("params", "state")
                          for name, array in getattr(layer, kind).items()]
         self._pool = memory.Pool(keep=True)
-        self._tape = tape.Tape(owned=self._pool.holds)
+        self._tape = self._new_tape()
         with memory.using(self._pool), kernels.recording(self._tape):
             self.work(**stand_ins)
         self._tape.close(**stand_ins)
+
+    def _new_tape(self):
+        from .kernels.tape import Tape
+        return Tape(owned=self._pool.holds)
 
     def fits(self) -> bool:
         """Whether the net's weights are the arrays that were recorded."""
@@ -69,7 +75,7 @@ class Step(_Recording):
         stand_ins = {"x": np.zeros(x.shape, x.dtype), "labels": np.zeros(len(x), np.int64), "samples": np.zeros(len(x), np.int64)}
         super().__init__(layers, stand_ins)
         self.size = sum(grad.size for of_layer in self.grads for grad in of_layer.values())
-        self._sums, total = tape.Tape(owned=self._pool.holds), np.zeros(self.size, np.float32)
+        self._sums, total = self._new_tape(), np.zeros(self.size, np.float32)
         with kernels.recording(self._sums):
             for part, grad in zip(self.views(total, flat=True), self._arrays(), strict=True):
                 kernels.get("accumulate", grad.dtype)(grad.reshape(-1), part)

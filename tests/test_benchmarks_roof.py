@@ -27,10 +27,10 @@ def test_every_copy_copies(modules):
 
 
 @pytest.mark.parametrize("name, expected", [
-    ("relu_backward", 3 * 400), ("sgd_update", 5 * 400), ("adam_update", 7 * 400), ("batchnorm_sum", 400 + 100),
+    ("relu_backward", 3 * 400), ("sgd_update", 5 * 400), ("adam_update", 7 * 400), ("batchnorm_statistics", 400 + 300),
     ("maxpool2d_forward", 4 * 96 + 4 * 24 + 24)])
 def test_bytes_are_counted_once_and_of_updated_arrays_twice(modules, name, expected):
-    extents = {"N": 1, "H": 1, "W": 4, "C": 25} if name == "batchnorm_sum" else {
+    extents = {"N": 1, "H": 1, "W": 4, "C": 25} if name == "batchnorm_statistics" else {
         "N": 1, "H": 4, "W": 4, "C": 6, "P": 2, "Q": 2}
     windows = {"size_h": 2, "size_w": 2, "stride_h": 2, "stride_w": 2} if "pool" in name else {}
     assert modules("kernel_calls").Call(name, extents, like=(100,), **windows).bytes == expected

@@ -194,7 +194,8 @@ WIDE_NET = """
 import minicnn as mc
 
 def net(input_shape, classes):
-    return [mc.Conv2D(32, 3, padding="same"), mc.ReLU(), mc.Conv2D(32, 3, padding="same"), mc.GlobalAvgPool2D(), mc.Dense(classes)]
+    wide = [mc.Conv2D(32, 3, padding="same"), mc.ReLU(), mc.Conv2D(32, 3, padding="same")]
+    return [*wide, mc.GlobalAvgPool2D(), mc.Dense(classes)]
 """
 
 

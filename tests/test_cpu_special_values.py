@@ -15,6 +15,8 @@ PASSED_OVER = {         # a NaN there makes a NaN of y alone, counts as positive
 }
 LEFT_OPEN = {           # where a column may meet 0 * inf and another not: (kernel, argument) -> outputs
     ("conv2d_backward_input", "w"): {"dx"},                             # zeros beside dy times the weights
+    ("convpool2d_backward_input", "dy"): {"dx"},        # lanes beyond a filter row; zeros that are not passed on
+    ("convpool2d_backward_input", "w"): {"dx"}, ("convpool2d_backward_weight", "x"): {"dw"},
     ("adamw_update", "w"): {"m", "v"},                                  # the decay that AdamW leaves out of the gradient
 }
 

@@ -61,7 +61,9 @@ def test_the_walk_computes_the_gradients_of_the_engine(make):
     walk, _ = walked(net)
     assert len(walk.xs) == 2
     engine = Engine(twin(net).layers, net.input_shape, 1)
-    _, grads = engine.step(x, labels, SoftmaxCrossEntropy(), Keys(0, 0, np.arange(len(x))), engine.layers[:len(net.logit_layers)])
+    with kernels.use(column="cpu"):             # nothing fused: layer by layer, as the walk goes
+        _, grads = engine.step(x, labels, SoftmaxCrossEntropy(), Keys(0, 0, np.arange(len(x))),
+                               engine.layers[:len(net.logit_layers)])
     wanted = {f"{layer.name}/{key}": grad for layer, of_layer in zip(net.logit_layers, grads, strict=True)
               for key, grad in of_layer.items()}
     assert walk.grads.keys() == wanted.keys()

@@ -15,17 +15,19 @@ import numpy as np
 from ..kernels import SPECS
 from .operations import stem
 
-LINEAR = {"conv2d", "dense", "maxpool2d", "avgpool2d", "global_avgpool2d"}
-ONE_SIGN = {"avgpool2d_forward", "global_avgpool2d_forward", "batchnorm_sum"}       # sums whose errors need not cancel
+EPS = 2.0 ** -23
+LINEAR = {"conv2d", "conv2d_relu", "dense", "maxpool2d", "avgpool2d", "global_avgpool2d"}
+ONE_SIGN = {"avgpool2d_forward", "global_avgpool2d_forward"}       # sums whose errors need not cancel
 OF_VALUE = {            # c where terms = abs(exact)
     "maxpool2d_forward": 0, "global_avgpool2d_backward": 1, "relu_forward": 0, "relu_backward": 0, "leaky_relu_forward": 2,
     "leaky_relu_backward": 2, "sigmoid_forward": 4, "tanh_forward": 4,
     "mean_squared_error_forward": 16, "mean_squared_error_backward": 4, "dropout_forward": 2, "dropout_backward": 2,
-    "batchnorm_squares": 16,
+    "accumulate": 1,
 }
 ROUNDED = {             # kernels that round more than once even on whole numbers
     "sigmoid_forward", "tanh_forward", "gelu_forward", "gelu_backward", "softmax_forward", "softmax_cross_entropy_forward",
     "softmax_cross_entropy_backward", "batchnorm_forward", "batchnorm_backward_sums", "batchnorm_backward_input",
+    "batchnorm_statistics", "batchnorm_relu_forward", "batchnorm_relu_backward_sums", "batchnorm_relu_backward_input",
     "adam_update", "adamw_update",
 }
 
@@ -45,7 +47,7 @@ def bounds(kernel: str, args: list, exact: dict, reference: Callable) -> dict:
     """{output: (c, terms)} of one call. args: float64; exact: the right outputs; reference(args): outputs by name."""
     if kernel in OF_VALUE:
         return {name: (OF_VALUE[kernel], np.abs(value)) for name, value in exact.items()}
-    if stem(kernel) in LINEAR or kernel == "batchnorm_sum":
+    if stem(kernel) in LINEAR:
         absolute = reference([np.abs(v) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for v in args])
         return {name: (16 if kernel in ONE_SIGN else 4, value) for name, value in absolute.items()}
     a = dict(zip(SPECS[kernel].parameters, args, strict=True))
@@ -86,13 +88,24 @@ def _cross_entropy(kernel, a, exact):
     return {"dx": (8 + depth / 2, a["scale"] * (np.exp(-depth) / total * q.sum(1, keepdims=True) + q))}
 
 
+def _statistics(a, exact):
+    size = np.abs(a["x"]).mean((0, 1, 2))
+    return {"mean": (16, size), "rest": (1, size), "squares": (16, np.abs(exact["squares"]))}
+
+
 def _batchnorm(kernel, a, exact):
+    if kernel == "batchnorm_statistics":
+        return _statistics(a, exact)
     root = np.sqrt(a["var"] + a["eps"])
     normed = np.abs(a["x"] - a["mean"]) / root
-    if kernel == "batchnorm_forward":
+    if kernel.endswith("_forward"):
         return {"y": (8, np.abs(a["gamma"]) * normed + np.abs(a["beta"]))}
-    dy = np.abs(a["dy"])
-    if kernel == "batchnorm_backward_sums":
+    dy, c = np.abs(a["dy"]), 16 if kernel.endswith("_sums") else 8
+    if "relu" in kernel:            # where y is so near 0 that rounding puts it on either side, dy may come through or not
+        terms = np.abs(a["gamma"]) * normed + np.abs(a["beta"])
+        near = np.abs(a["gamma"] * (a["x"] - a["mean"]) / root + a["beta"]) <= 8 * EPS * terms
+        dy = dy * (1 + near / (c * EPS))
+    if kernel.endswith("_sums"):
         return {"dgamma": (16, (dy * normed).sum((0, 1, 2))), "dbeta": (16, dy.sum((0, 1, 2)))}
     means = (np.abs(a["dbeta"]) + normed * np.abs(a["dgamma"])) / a["count"]
     return {"dx": (8, np.abs(a["gamma"]) / root * (dy + means))}
@@ -117,4 +130,5 @@ def _adam(kernel, a, exact):
 
 _OTHERS = {"gelu": _gelu, "sigmoid": _saturating, "tanh": _saturating, "softmax": _softmax,
            "softmax_cross_entropy": _cross_entropy,
-           "batchnorm": _batchnorm, "sgd": _momentum, "nesterov": _momentum, "adam": _adam, "adamw": _adam}
+           "batchnorm": _batchnorm, "batchnorm_relu": _batchnorm,
+           "sgd": _momentum, "nesterov": _momentum, "adam": _adam, "adamw": _adam}

@@ -19,12 +19,12 @@ import numpy as np
 from .. import kernels
 from ..kernels import SPECS
 from . import arguments
-from .bounds import bounds, is_exact
+from .bounds import EPS, bounds, is_exact
 from .costs import elements, flops
 from .operations import stem
 from .problems import Problem
 
-EPS, SMALLEST = 2.0 ** -23, 2.0 ** -126
+SMALLEST = 2.0 ** -126
 LOOSE = 48                          # c of an algorithm that is not exact on whole numbers
 LOOSE_STEMS = {"conv2d", "dense"}
 FLOPS, ELEMENTS = 1 << 30, 1 << 22  # of one run of the reference, about

@@ -16,8 +16,9 @@ PER_ELEMENT = {         # flops for each element of the largest array
     "relu_forward": 1, "relu_backward": 1, "leaky_relu_forward": 2, "leaky_relu_backward": 2, "sigmoid_forward": 4,
     "sigmoid_backward": 3, "tanh_forward": 1, "tanh_backward": 3, "gelu_forward": 5, "gelu_backward": 10,
     "softmax_forward": 5, "softmax_backward": 4, "softmax_cross_entropy_forward": 6, "softmax_cross_entropy_backward": 8,
-    "mean_squared_error_forward": 3, "mean_squared_error_backward": 2, "batchnorm_sum": 1, "batchnorm_squares": 3,
+    "mean_squared_error_forward": 3, "mean_squared_error_backward": 2, "batchnorm_statistics": 4, "accumulate": 1,
     "batchnorm_forward": 3, "batchnorm_backward_sums": 5, "batchnorm_backward_input": 6, "dropout_forward": 2,
+    "batchnorm_relu_forward": 4, "batchnorm_relu_backward_sums": 8, "batchnorm_relu_backward_input": 9,
     "dropout_backward": 2, "global_avgpool2d_forward": 1, "global_avgpool2d_backward": 1, "sgd_update": 6,
     "nesterov_update": 8, "adam_update": 15, "adamw_update": 15,
 }

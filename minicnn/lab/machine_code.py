@@ -37,6 +37,7 @@ def sources(function) -> list[Source]:
     """The compiled variants behind a function: of a dispatcher the one that was compiled last, of a kernel also what it is
     linked to, of a plain function the compiled functions that it names. Empty where there is none.
     """
+    function = getattr(function, "direct", function)            # of two ways, the one that serves every shape
     if isinstance(function, Kernel):
         if function.dispatcher is None:
             return []

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 
+from .. import kernels
 from ..errors import UsageError
-from ..kernels import KERNELS
 
+# No problem string says how large the windows over a convolution are.
+KERNELS = tuple(kernel for kernel in kernels.KERNELS if not kernel.startswith("convpool2d_"))
 DIRECTIONS = {              # direction -> how its kernels' names end
-    "fwd": ("_forward", "_sum", "_squares", "_update"), "bwd_d": ("_backward", "_backward_input"),
+    "fwd": ("_forward", "_statistics", "_update"), "bwd_d": ("_backward", "_backward_input"),
     "bwd_w": ("_backward_weight", "_backward_sums"),
 }
 SHORT = {"conv": "conv2d", "maxpool": "maxpool2d", "avgpool": "avgpool2d", "global_avgpool": "global_avgpool2d",
@@ -21,7 +23,7 @@ _ENDINGS = sorted((ending for endings in DIRECTIONS.values() for ending in endin
 
 def stem(kernel: str) -> str:
     """The operation that a kernel belongs to: conv2d for conv2d_backward_input."""
-    return next(kernel.removesuffix(ending) for ending in _ENDINGS if kernel.endswith(ending))
+    return next((kernel.removesuffix(ending) for ending in _ENDINGS if kernel.endswith(ending)), kernel)
 
 
 STEMS = tuple(dict.fromkeys(map(stem, KERNELS)))

@@ -30,7 +30,7 @@ def absent(problem: Problem) -> str | None:
     if problem.kernel not in torch_operations.BUILDERS:
         return "torch has no operation that does just this"
     s = problem.shape
-    for axis, out, size, step, pad, pool in SPECS[problem.kernel].windows:
+    for axis, out, (size,), step, pad, pool in SPECS[problem.kernel].windows:
         if s[out] != (s[axis] + 2 * s[pad] - s[size]) // s[step] + 1:
             return "torch pads alike on both sides"
         if pool and 2 * s[pad] > s[size]:
