@@ -40,7 +40,7 @@ IN_MEMORY = (
 
 def direct(call: Call) -> Call:
     """The call with the direct algorithm."""
-    call.function = call.function.direct
+    call.function = getattr(call.function, "direct", call.function)
     return call
 
 

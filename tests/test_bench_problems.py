@@ -6,8 +6,9 @@ import pytest
 import minicnn as mc
 from minicnn import nets
 from minicnn.errors import DataError, UsageError
-from minicnn.kernels import KERNELS, SPECS
+from minicnn.kernels import SPECS
 from minicnn.lab import arguments, costs, operations, problems, shape_files, suite
+from minicnn.lab.operations import KERNELS
 
 SHAPES = Path(__file__).parent.parent / "benchmarks" / "shapes"
 

@@ -23,6 +23,7 @@ from .bounds import EPS, bounds, is_exact
 from .costs import elements, flops
 from .operations import stem
 from .problems import Problem
+from .slices import WHOLE
 
 SMALLEST = 2.0 ** -126
 LOOSE = 48                          # c of an algorithm that is not exact on whole numbers
@@ -114,8 +115,8 @@ def _whole_numbers(problem: Problem, outcome: _Outcome, exact: bool) -> bool:
 
 
 def _images(problem: Problem) -> int | None:
-    """How many images the reference computes; None for a kernel without images."""
-    if problem.batch is None:
+    """How many images the reference computes; None for all: of a kernel without images, or that no image can be left out of."""
+    if problem.batch is None or problem.kernel in WHOLE:
         return None
     one = problem.with_batch(1)
     return max(1, min(problem.batch, FLOPS // max(1, flops(one)), ELEMENTS // max(1, elements(one))))

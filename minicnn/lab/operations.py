@@ -71,5 +71,5 @@ def kernel_named(name: str, parameters: tuple[str, ...] | None, table) -> str | 
     by_name = [kernel for kernel in KERNELS if name == kernel or name.startswith(kernel + "_")]
     if by_name:
         return max(by_name, key=len)
-    by_parameters = [kernel for kernel in KERNELS if parameters == table[kernel].parameters]
+    by_parameters = [kernel for kernel in KERNELS if parameters == table[kernel].parameters and "_relu_" not in kernel]
     return by_parameters[0] if len(by_parameters) == 1 else None

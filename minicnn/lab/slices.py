@@ -14,6 +14,8 @@ import numpy as np
 
 from ..kernels.table import Spec
 
+WHOLE = {"batchnorm_statistics"}        # outputs of slices do not add up
+
 
 @functools.cache
 def helpers(threads: int) -> ThreadPoolExecutor:
@@ -25,7 +27,7 @@ def bind(spec: Spec, function: Callable, args: list, threads: int) -> tuple[Call
     """(a call without arguments, the threads that it uses)."""
     cut = [k for k, array in enumerate(spec.arrays) if array.axes[0] in "N*"]
     parts = min(threads, len(args[cut[0]]))
-    if parts < 2:
+    if parts < 2 or spec.name in WHOLE:
         return functools.partial(function, *args), 1
     summed = [k for k, array in enumerate(spec.arrays) if array.output and k not in cut]
     calls = [_slice(args, cut, summed, part, parts) for part in range(parts)]
