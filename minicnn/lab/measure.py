@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import machine
 from ..errors import UsageError
-from ..kernels import jit
+from ..kernels import choice, jit
 from . import arguments, blas, clock, correct, costs, roof, verdict
 from .contenders import Contender
 from .problems import Problem
@@ -84,7 +84,10 @@ def _judge(problem: Problem, one: Contender, settings: Settings) -> tuple[dict, 
     if settings.xray and not one.name.startswith("torch"):
         from . import xray
 
-        row["xray"] = xray.inspect(one.function(problem.kernel))
+        kernel = one.function(problem.kernel)
+        if isinstance(kernel, choice.Choice):
+            kernel = kernel.chosen(arguments.build(problem.with_batch(1)))
+        row["xray"] = xray.inspect(kernel)
     return row, found.seconds * (problem.batch or 1) / (found.images or 1)
 
 
