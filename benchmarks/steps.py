@@ -129,7 +129,7 @@ def table(found: dict) -> str:
         lines += ["", f"| {result['row']} | ms | percentiles 20 to 80 | step | all steps |", "|---" * 5 + "|"]
         first = before = result["steps"][0]["median"]
         for one in result["steps"]:
-            gain = f"{before / one['median']:.2f}x | {first / one['median']:.2f}x" if one is not result["steps"][0] else "– | –"
+            gain = f"{before / one['median']:.3g}x | {first / one['median']:.3g}x" if one is not result["steps"][0] else "– | –"
             p20, median, p80 = (f"{one[key] * 1e3:.3g}" for key in ("p20", "median", "p80"))
             lines.append(f"| {one['step']} | {median} | {p20} to {p80} | {gain} |")
             before = one["median"]
