@@ -10,7 +10,8 @@ from numba import config, njit
 from minicnn import kernels
 from minicnn.kernels import simd
 from minicnn.kernels.jit import OPTIONS
-from minicnn.lab import xray
+from minicnn.lab import contenders, measure, xray
+from minicnn.lab.problems import parse
 
 FEATURES = binding.get_host_cpu_features()
 pytestmark = pytest.mark.skipif(
@@ -167,3 +168,15 @@ def test_the_text_for_a_screen():
     longer = xray.text(report, assembly=True)
     assert longer[:3] == lines and [text.strip() for text in longer[3:]] == report["assembly"]
     assert len(report["assembly"]) == report["instructions"] <= xray.SHOWN
+
+
+def test_of_two_ways_the_one_that_runs_is_looked_at(monkeypatch):
+    """A 3x3 convolution with many channels takes another kernel than one with few."""
+    seen = []
+    monkeypatch.setattr(xray, "inspect", seen.append)
+    monkeypatch.setattr(measure.correct, "judge", lambda *_: measure.correct.Verdict(True, 0.0))
+    for text in ("mb2ic64ih16oc64kh3ph1", "mb2ic3ih16oc8kh3ph1"):
+        problem = parse(text, "conv2d_forward")
+        measure._judge(problem, contenders.Contender("cpu"), measure.Settings(1, 1.0, xray=True))
+    both = kernels.function("cpu", "conv2d_forward")
+    assert seen == [both.other, both.direct]
