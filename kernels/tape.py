@@ -61,11 +61,16 @@ def _play(numbers, doubles):
     return -1
 
 
+def _place(numbers, places, offsets, array):
+    """Puts the address of an array, and what lies behind it, into the table."""
+    for i in range(places.size):
+        numbers[places[i]] = offsets[i] + array.ctypes.data
+
+
 @functools.cache
-def _player():
-    dispatcher = njit(**OPTIONS)(_play)
-    dispatcher._cache = KernelCache(f"{__name__}.play")
-    dispatcher.compile((types.int64[:, ::1], types.float64[:, ::1]))
+def _compiled(function):
+    dispatcher = njit(**OPTIONS)(function)
+    dispatcher._cache = KernelCache(f"{__name__}.{function.__name__}")
     return dispatcher
 
 
@@ -131,6 +136,7 @@ class Tape:
             self._outside[name] = (inside, flat[inside] - start)
         self._settings = {name: (self._flat, _places(found, 1 + INTEGERS)) for name, found in self._integers.items()}
         self._settings |= {name: (self._doubles.reshape(-1), _places(found, DOUBLES)) for name, found in self._floats.items()}
+        self._player, self._insert = _compiled(_play), _compiled(_place)
         del self._rows, self._addresses, self._integers, self._floats
 
     def play(self, settings=None, **arrays: np.ndarray) -> None:
@@ -139,12 +145,11 @@ class Tape:
         Raises Refused where a kernel refuses its arguments (a label out of range).
         """
         for name, array in arrays.items():
-            slots, offsets = self._outside[name]
-            self._flat[slots] = offsets + array.ctypes.data
+            self._insert(self._flat, *self._outside[name], array)       # compiled: NumPy's way to an address takes microseconds
         for name, value in (settings or {}).items():
             if name in self._settings:
                 table, places = self._settings[name]
                 table[places] = value
-        stopped = _player()(self._numbers, self._doubles)
+        stopped = self._player(self._numbers, self._doubles)
         if stopped >= 0:
             raise Refused(f"{self.names[stopped]} refused its arguments")

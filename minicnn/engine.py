@@ -64,6 +64,7 @@ class Engine:
         self._recordings = [recorded.Recordings() for _ in range(self.threads)]
         self._worker = threading.local()
         self._fused: dict[tuple, tuple] = {}
+        self._recordable: dict[tuple, bool] = {}
         self._helpers: ThreadPoolExecutor | None = None
         self._process = 0
         self._lock = threading.Lock()
@@ -92,6 +93,11 @@ class Engine:
         """
         count = len(lists[0])
         workers = min(threads, count)
+        if workers == 1:
+            self.seen_threads.add(threading.get_ident())
+            self._worker.index = 0
+            with memory.using(self.pools[0]):
+                return [function(*items) for items in zip(*lists, strict=True)]
         results: list = [None] * count
         rest, failures = itertools.count(workers), []
 
@@ -145,19 +151,11 @@ class Engine:
         """y of a batch in evaluation mode, keeping nothing for backward. layers: those to run, if not all."""
         layers = self._runnable(self.layers if layers is None else tuple(layers))
         cuts, run = self.shards(len(x)), self.runner(len(x))
+        if self._can_record(layers, x.dtype, False):
+            return join(run(lambda cut: self._played(layers, x[cut]), cuts))
         if any(layer.whole_batch(False) for layer in layers):
             return join(chain.forward_shards(layers, [x[cut] for cut in cuts], False, [None] * len(cuts), run)[0])
-        if not recorded.can_record(layers, x.dtype, False):
-            return join(run(lambda part: chain.infer(layers, part), [x[cut] for cut in cuts]))
-        y = np.empty((len(x), *layers[-1].output_shape), x.dtype)
-
-        def play(cut):
-            part = x[cut]
-            with self._recording((layers, len(part), kernels.exact()), lambda: recorded.Inference(layers, part)) as recording:
-                y[cut] = recording.play(part)
-
-        run(play, cuts)
-        return y
+        return join(run(lambda part: chain.infer(layers, part), [x[cut] for cut in cuts]))
 
     def step(self, x: np.ndarray, labels: np.ndarray, loss, keys=None, layers=None) -> tuple[np.ndarray, list[dict]]:
         """Forward, loss and backward of one batch: each image's loss, and the gradients of the batch's mean loss.
@@ -167,7 +165,7 @@ class Engine:
         """
         layers = self._runnable(self.layers if layers is None else tuple(layers))
         scale = 1.0 / loss.denominator(labels, x.dtype)
-        if keys is not None and recorded.can_record(layers, x.dtype, True, loss):
+        if keys is not None and getattr(loss, "recordable", False) and self._can_record(layers, x.dtype, True):
             with contextlib.suppress(kernels.Refused):             # the layers themselves say below what they refuse
                 return self._played_step(x, class_labels(labels), loss, keys, layers, scale)
         cuts = self.shards(len(x))
@@ -200,8 +198,22 @@ class Engine:
             self._fused[layers] = fuse(layers)
         return self._fused[layers]
 
-    def _recording(self, key, make):
-        return self._recordings[self._worker.index].lent(key, make)
+    def _can_record(self, layers, dtype, train: bool) -> bool:
+        """Whether the layers can be recorded, and nobody has replaced a kernel."""
+        if dtype != np.float32 or kernels.replaced():
+            return False
+        key = layers, train
+        if key not in self._recordable:
+            self._recordable[key] = recorded.recordable(layers, train)
+        return self._recordable[key]
+
+    def _played(self, layers, x) -> np.ndarray:
+        """`infer` of one shard by a recording."""
+        recordings, key = self._recordings[self._worker.index], (layers, len(x), kernels.exact())
+        recording = recordings.take(key, lambda: recorded.Inference(layers, x))
+        y = recording.play(x).copy()
+        recordings.give(key, recording)
+        return y
 
     def _played_step(self, x, labels, loss, keys, layers, scale):
         """`step` by recordings: every shard's losses, and the total of the shards' gradients, added in shard order."""
@@ -210,10 +222,11 @@ class Engine:
 
         def play(index, cut):
             part, of_shard = x[cut], keys.shard(cut.start, cut.stop)
-            key = (layers, loss, len(part), keys.seed, kernels.exact())
-            with self._recording(key, lambda: recorded.Step(layers, loss, part, of_shard)) as recording:
-                losses[cut] = recording.play(part, labels[cut], of_shard, scale)
-                adder.add(index, recording)
+            key, recordings = (layers, loss, len(part), keys.seed, kernels.exact()), self._recordings[self._worker.index]
+            recording = recordings.take(key, lambda: recorded.Step(layers, loss, part, of_shard))
+            losses[cut] = recording.play(part, labels[cut], of_shard, scale)
+            adder.add(index, recording)
+            recordings.give(key, recording)
 
         self.runner(len(x))(play, list(range(len(cuts))), cuts)
         return losses, apart(layers, adder.grads())

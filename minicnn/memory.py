@@ -9,7 +9,6 @@ import itertools
 import math
 import sys
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -81,15 +80,17 @@ def _first_free(buffers, free: int) -> list | None:
 _FREE = next(count for count in itertools.count(1) if _first_free([[np.empty(1, np.uint8), 0, 0]], count))
 
 
-@contextmanager
-def using(pool: Pool):
+class using:  # noqa: N801 (a block, not a thing)
     """Within the block, `empty` on this thread takes from the pool."""
-    outer = getattr(_active, "pool", None)
-    _active.pool = pool
-    try:
-        yield
-    finally:
-        _active.pool = outer
+
+    def __init__(self, pool: Pool):
+        self.pool = pool
+
+    def __enter__(self):
+        self.outer, _active.pool = getattr(_active, "pool", None), self.pool
+
+    def __exit__(self, *_):
+        _active.pool = self.outer
 
 
 def empty(shape: tuple[int, ...], dtype) -> np.ndarray:

@@ -11,7 +11,6 @@ out what must last: the losses, and the gradients by `add_gradients`. It holds f
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -20,10 +19,8 @@ from .layers import chain
 from .random import Keys
 
 
-def can_record(layers, dtype, train: bool, loss=None) -> bool:
-    """Whether these layers (and the loss) do nothing but call kernels on shards, and nobody has replaced a kernel."""
-    if dtype != np.float32 or kernels.replaced() or not getattr(loss, "recordable", loss is None):
-        return False
+def recordable(layers, train: bool) -> bool:
+    """Whether these layers do nothing but call kernels on shards, on a machine that has tapes."""
     from .kernels import tape  # here, not above: a float64 net needs no compiler
     if not tape.available:
         return False
@@ -50,7 +47,10 @@ class _Recording:
 
     def fits(self) -> bool:
         """Whether the net's weights are the arrays that were recorded."""
-        return all(getattr(layer, kind).get(name) is array for layer, kind, name, array in self._weights)
+        for layer, kind, name, array in self._weights:
+            if getattr(layer, kind).get(name) is not array:
+                return False
+        return True
 
 
 class Inference(_Recording):
@@ -152,17 +152,22 @@ class Recordings:
         self._shelf: list[tuple] = []           # (key, recording), the last used at the end
         self._lock = threading.Lock()
 
-    @contextmanager
-    def lent(self, key, make):
-        """The recording under this key, made if it is missing, in use, or does not fit the weights any more."""
+    def take(self, key, make):
+        """The recording under this key, made if it is missing, in use, or does not fit the weights any more.
+
+        Whoever has played it gives it back; after an error it is left to be made anew.
+        """
         with self._lock:
-            found = next((entry for entry in reversed(self._shelf) if entry[0] == key), None)
-            if found is not None:
-                self._shelf.remove(found)
-        recording = found[1] if found is not None and found[1].fits() else make()
-        try:
-            yield recording
-        finally:
-            with self._lock:
-                self._shelf.append((key, recording))
-                del self._shelf[:-self.MOST]
+            for i in range(len(self._shelf) - 1, -1, -1):
+                if self._shelf[i][0] == key:
+                    recording = self._shelf.pop(i)[1]
+                    break
+            else:
+                recording = None
+        return recording if recording is not None and recording.fits() else make()
+
+    def give(self, key, recording) -> None:
+        """Back to the shelf, to be taken again."""
+        with self._lock:
+            self._shelf.append((key, recording))
+            del self._shelf[:-self.MOST]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import kernels, shapes, summary
+from . import shapes, summary
 from .arguments import whole
 from .layers import Layer, Softmax
-from .layers.base import batch_text, shape_text
+from .layers.base import batch_text, build, shape_text
 from .layers.chain import flatten, name_layers
 
 if TYPE_CHECKING:
@@ -72,6 +72,15 @@ class Sequential:
         """The layers that are trained: all but a Softmax at the end, which the loss contains."""
         return self.layers[:-1] if isinstance(self.layers[-1], Softmax) else self.layers
 
+    @cached_property
+    def probability_layers(self) -> tuple[Layer, ...]:
+        """The layers that end in probabilities: all, and a Softmax behind them where there is none."""
+        if self.logit_layers is not self.layers:
+            return self.layers
+        softmax = Softmax()
+        build(softmax, self.output_shape, None)
+        return (*self.layers, softmax)
+
     def all_layers(self) -> list[Layer]:
         """The layers in order, each before the layers inside it."""
         return list(flatten(self.layers))
@@ -88,16 +97,10 @@ class Sequential:
         """Probabilities (N, classes) for prepared images x (N, *input_shape). Softmax is applied exactly once."""
         if len(self.output_shape) != 1:
             raise ValueError(f"predict needs a net that ends in (N,classes), not in {batch_text(self.output_shape)}")
-        x = self.as_batch(x, self.input_shape, "x")
-        y = np.empty((len(x), *self.output_shape), self.dtype)
-        for start in range(0, len(x), PREDICT_BATCH):
-            part = slice(start, start + PREDICT_BATCH)
-            out = self.engine.infer(x[part])
-            if self.logit_layers is self.layers:
-                kernels.get("softmax_forward", self.dtype)(out, y[part])
-            else:
-                y[part] = out
-        return y
+        x, layers = self.as_batch(x, self.input_shape, "x"), self.probability_layers
+        if len(x) <= PREDICT_BATCH:
+            return self.engine.infer(x, layers)
+        return np.concatenate([self.engine.infer(x[i:i + PREDICT_BATCH], layers) for i in range(0, len(x), PREDICT_BATCH)])
 
     def classify(self, pictures) -> list[Answer]:
         """Label raw pictures, paths or arrays, by the preprocessing of the training data."""
