@@ -74,11 +74,16 @@ class Step(_Recording):
         self.loss, self.seed = loss, keys.seed
         stand_ins = {"x": np.zeros(x.shape, x.dtype), "labels": np.zeros(len(x), np.int64), "samples": np.zeros(len(x), np.int64)}
         super().__init__(layers, stand_ins)
-        self.size = sum(grad.size for of_layer in self.grads for grad in of_layer.values())
+        self._places, self.size = [], 0                         # layer, name, first of the total, shape
+        for layer, of_layer in enumerate(self.grads):
+            for name, grad in of_layer.items():
+                self._places.append((layer, name, self.size, grad.shape))
+                self.size += grad.size
         self._sums, total = self._new_tape(), np.zeros(self.size, np.float32)
         with kernels.recording(self._sums):
-            for part, grad in zip(self.views(total, flat=True), self._arrays(), strict=True):
-                kernels.get("accumulate", grad.dtype)(grad.reshape(-1), part)
+            for grads, sums in zip(self.grads, self.views(total), strict=True):
+                for name, grad in grads.items():
+                    kernels.get("accumulate", grad.dtype)(grad, sums[name])
         self._sums.close(total=total)
 
     def work(self, x, labels, samples):
@@ -95,17 +100,18 @@ class Step(_Recording):
         """total (size,) += the gradients of the last playing."""
         self._sums.play(total=total)
 
-    def views(self, total: np.ndarray, flat: bool = False) -> list:
-        """`total` cut into the gradients: one dict for each layer, or all in order as flat arrays."""
-        ends = np.cumsum([grad.size for grad in self._arrays()])
-        parts = np.split(total, ends[:-1])
-        if flat:
-            return parts
-        parts = iter(parts)
-        return [{name: next(parts).reshape(grad.shape) for name, grad in of_layer.items()} for of_layer in self.grads]
+    def views(self, total: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """`total` cut into the gradients: one dict for each layer."""
+        grads = [{} for _ in self.grads]
+        for layer, name, first, shape in self._places:
+            grads[layer][name] = np.ndarray(shape, total.dtype, total, first * total.itemsize)
+        return grads
 
-    def _arrays(self) -> list[np.ndarray]:
-        return [grad for of_layer in self.grads for grad in of_layer.values()]
+
+def _zeros(size: int) -> np.ndarray:
+    zeros = memory.empty((size,), np.float32)
+    zeros.fill(0)
+    return zeros
 
 
 class OrderedTotal:
@@ -121,10 +127,10 @@ class OrderedTotal:
         """Take the gradients of shard `index` out of its recording."""
         with self._lock:
             if self._total is None:
-                self._total = np.zeros(step.size, np.float32)
+                self._total = _zeros(step.size)
                 self._views = step.views(self._total)
             early = self._next != index
-        part = np.zeros(step.size, np.float32) if early else self._total
+        part = _zeros(step.size) if early else self._total
         step.add_gradients(part)                # no other shard is `next`: nobody else touches the total
         with self._lock:
             if early:

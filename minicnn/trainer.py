@@ -7,6 +7,8 @@ are tested for NaN and infinity before the weights are touched.
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .arguments import whole
@@ -109,6 +111,10 @@ class Trainer:
     # ---- NaN and infinity ----
 
     def _refuse_non_finite(self, loss: float, grads: list, x: np.ndarray) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):      # a sum is quick; one that overflows is looked at again below
+            sums = [np.add.reduce(grad, None) for of_layer in grads for grad in of_layer.values()]
+        if all(map(math.isfinite, [loss, *sums])):
+            return
         bad = [(layer, name) for layer, of_layer in zip(self.net.logit_layers, grads, strict=True)
                for name, grad in of_layer.items() if not np.isfinite(grad).all()]
         if np.isfinite(loss) and not bad:
