@@ -122,10 +122,16 @@ def _plain(args, arrays):
     return _NUMBERS.issuperset(map(type, args[arrays:]))
 
 
+def _links(names) -> tuple[int, ...]:
+    """What a kernel gets behind the table's arguments: addresses, and that the whole work is its own."""
+    return tuple({"part": 0, "parts": 1}[name] if name in ("part", "parts") else LINKED[name].address() for name in names)
+
+
 class Kernel:
     """A public kernel of the cpu column; see the module's docstring for what happens in a call.
 
-    A body may name linked functions as parameters behind those of the table; they are filled in here.
+    A body may name linked functions as parameters behind those of the table, and at the end `part, parts`: the share of the
+    work that a call does where threads split it (bands.py). They are filled in here.
     """
 
     def __init__(self, body):
@@ -163,7 +169,7 @@ class Kernel:
     def _checked_call(self, args):
         args = validate(self.spec, args, np.dtype(np.float32))
         if config.DISABLE_JIT:
-            return self.body(*args, *(LINKED[name].address() for name in self.links))
+            return self.body(*args, *_links(self.links))
         arrays = args[: len(self.spec.arrays)]
         arrays = [a if a.flags.writeable else a.copy() for a in arrays]     # one compiled variant serves both
         self._prepare(arrays)
@@ -183,7 +189,7 @@ class Kernel:
         signature += (types.int64,) * len(self.links)
         with _lock:
             if self.dispatcher is None:
-                self.addresses = tuple(LINKED[name].address() for name in self.links)
+                self.addresses = _links(self.links)
                 dispatcher = njit(**OPTIONS)(_entry(self.spec, self.body, self.links))
                 dispatcher._cache = KernelCache(f"{self.__module__}.{self.__name__}")
                 dispatcher._compile_for_args = _refuse      # types without a variant are the validator's business

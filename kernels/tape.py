@@ -16,6 +16,7 @@ registers and then on the stack, the doubles in registers of their own; argument
 So one call with INTEGERS integers and DOUBLES doubles serves all kernels. Elsewhere there are no tapes (`available`).
 """
 import functools
+import os
 import platform
 import sys
 
@@ -25,8 +26,10 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .bands import split
 from .cache import KernelCache
 from .dispatch import Refused
+from .gate import STOP, called, gate_size, meet, recruit, stay
 from .jit import OPTIONS
 
 INTEGERS, DOUBLES = 112, 8
@@ -61,6 +64,25 @@ def _play(numbers, doubles):
     return -1
 
 
+def _play_part(numbers, doubles, gate, part, parts, turn):
+    """Plays the rows of one part, and waits after each for the other parts; the number of the call that failed, or -1.
+
+    Parts other than 0, which is the caller's, then linger for the next image.
+    """
+    while gate[STOP] == 0:
+        for row in range(part, numbers.shape[0], parts):
+            if numbers[row, 0] != 0 and not _call(numbers, doubles, row):
+                gate[STOP] = row // parts + 1
+            if part > 0 and row + parts >= numbers.shape[0]:
+                stay(gate, part, turn)
+            if not meet(gate, turn * numbers.shape[0] + row - part + parts):
+                break
+        if part == 0 or not called(gate, part, turn):
+            break
+        turn += 1
+    return gate[STOP] - 1
+
+
 def _place(numbers, places, offsets, array):
     """Puts the address of an array, and what lies behind it, into the table."""
     for i in range(places.size):
@@ -87,10 +109,14 @@ def _places(found, width) -> np.ndarray:
 
 
 class Tape:
-    """Recorded calls. owned(array): whether the recorder keeps the memory of an array; of others the tape keeps a reference."""
+    """Recorded calls. owned(array): whether the recorder keeps the memory of an array; of others the tape keeps a reference.
 
-    def __init__(self, owned=lambda array: False):
-        self.owned, self.names = owned, []
+    parts: how many threads share each call; then the table has a row for each part of a call, one after the other.
+    """
+
+    def __init__(self, owned=lambda array: False, parts: int = 1):
+        self.owned, self.parts, self.names = owned, parts, []
+        self._gate, self._turn, self._process = None, 0, 0
         self._rows, self._doubles, self._kept = [], [], []
         self._addresses: list[tuple[int, int]] = []             # (row, column) of each array's address
         self._integers: dict[str, list[tuple[int, int]]] = {}   # integer argument -> where it stands, and the same of floats
@@ -104,9 +130,21 @@ class Tape:
         return run
 
     def _note(self, name, kernel, args) -> None:
+        self.names.append(name)
+        kernel = kernel.chosen(args)
+        for part, own in enumerate(split(kernel, args, self.parts)):
+            if own is None:
+                self._rows.append([0] * (1 + INTEGERS))
+                self._doubles.append([0.0] * DOUBLES)
+            else:
+                self._note_call(kernel, own, part)
+
+    def _note_call(self, kernel, args, part) -> None:
         arrays = args[:len(kernel.spec.arrays)]
         integers = args[len(arrays):len(arrays) + len(kernel.spec.integers)]
-        address, links = kernel.chosen(args).entry(arrays)
+        address, links = kernel.entry(arrays)
+        if "parts" in kernel.links:
+            links[-2:] = part, self.parts
         row, index = [address], len(self._rows)
         for array in arrays:
             self._addresses.append((index, len(row) + 4))
@@ -122,7 +160,6 @@ class Tape:
             self._floats.setdefault(setting, []).append((index, column))
         self._rows.append(row + [0] * (1 + INTEGERS - len(row)))
         self._doubles.append(doubles + [0.0] * (DOUBLES - len(doubles)))
-        self.names.append(name)
 
     def close(self, **arrays: np.ndarray) -> None:
         """Ends the recording. arrays: those that `play` gets new ones for, of the same size and type."""
@@ -136,12 +173,13 @@ class Tape:
             self._outside[name] = (inside, flat[inside] - start)
         self._settings = {name: (self._flat, _places(found, 1 + INTEGERS)) for name, found in self._integers.items()}
         self._settings |= {name: (self._doubles.reshape(-1), _places(found, DOUBLES)) for name, found in self._floats.items()}
-        self._player, self._insert = _compiled(_play), _compiled(_place)
+        self._player, self._insert = _compiled(_play if self.parts == 1 else _play_part), _compiled(_place)
         del self._rows, self._addresses, self._integers, self._floats
 
-    def play(self, settings=None, **arrays: np.ndarray) -> None:
+    def play(self, settings=None, start=None, **arrays: np.ndarray) -> None:
         """All calls again, on `arrays` in place of those named in `close`. settings: numbers that changed, by argument's name.
 
+        start(work, parts): has work(part) of each done by other threads, all of them at once, and does not wait for them.
         Raises Refused where a kernel refuses its arguments (a label out of range).
         """
         for name, array in arrays.items():
@@ -150,6 +188,26 @@ class Tape:
             if name in self._settings:
                 table, places = self._settings[name]
                 table[places] = value
-        stopped = self._player(self._numbers, self._doubles)
+        stopped = self._player(self._numbers, self._doubles) if self.parts == 1 else self._play_together(start)
         if stopped >= 0:
             raise Refused(f"{self.names[stopped]} refused its arguments")
+
+    def _play_together(self, start) -> int:
+        if self._process != os.getpid():        # a fork takes no threads along, not even those that linger
+            self._process, self._gate, self._turn = os.getpid(), np.zeros(gate_size(self.parts), np.int64), 0
+        turn, self._turn = self._turn, self._turn + 1
+
+        def work(part):
+            try:
+                return self._player(self._numbers, self._doubles, self._gate, part, self.parts, turn)
+            except BaseException:               # nobody shall wait for a part that does not come
+                self._gate[STOP] = 1
+                raise
+
+        try:
+            if not _compiled(recruit)(self._gate, self.parts, turn):
+                start(work, range(1, self.parts))
+            return work(0)
+        except BaseException:
+            self._gate[STOP] = 1
+            raise

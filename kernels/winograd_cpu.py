@@ -120,9 +120,9 @@ def halve(sums, plane, tiles, panel, vectors, halves):
 
 @helper
 def finish(halves, plane, tiles, bias, y, n, images, p, lines, across, size):
-    """y = A^T halves + bias, for what lies inside."""
-    P, Q, K = size
-    for k in range(0, K, LANES):
+    """y = A^T halves + bias, for what lies inside; output channels first .. end - 1."""
+    P, Q, K, first, end = size
+    for k in range(first, end, LANES):
         i, added, lanes = k * tiles * 4, load_tail(bias, k, K - k), K - k
         for image in range(n, n + images):
             for line in range(p, p + lines):
@@ -150,12 +150,13 @@ def block_of(down, across):
     return max(1, TILES // (down * across)), min(down, max(1, TILES // across))
 
 
-@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 9))
+@linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 11))
 def winograd(x, packed, bias, y, numbers):
-    N, H, W, C, P, Q, K, top, left = numbers
+    """y for the output channels of panels first_panel .. panels - 1."""
+    N, H, W, C, P, Q, K, top, left, first_panel, panels = numbers
     down, across = (P + 3) // 4, (Q + 3) // 4
     images, lines = block_of(down, across)
-    images, vectors, panels = max(1, min(images, N)), (K + LANES - 1) // LANES, (K + PANEL - 1) // PANEL
+    images, vectors = max(1, min(images, N)), (K + LANES - 1) // LANES
     rows, cols, channels = 4 * lines + 2, 4 * across + 2, (C + LANES - 1) // LANES * LANES
     most = images * lines * across
     plane, sum_plane, filter_plane = even(most) * row_of(C) + APART, even(most) * PANEL + APART, C * PANEL + APART
@@ -164,7 +165,7 @@ def winograd(x, packed, bias, y, numbers):
     filters, sums = np.empty((1 if single else 6 * panels) * 6 * filter_plane, np.float32), np.empty(6 * sum_plane, np.float32)
     half_plane = vectors * most * 4 * LANES + APART
     halves = np.empty(6 * half_plane, np.float32)
-    for panel in range(0 if single else panels):
+    for panel in range(first_panel, first_panel if single else panels):
         for a in range(6):
             filter_row(packed, C, a, panel, filters, (a * panels + panel) * 6 * filter_plane)
     for n in range(0, N, images):
@@ -175,7 +176,7 @@ def winograd(x, packed, bias, y, numbers):
             frame(x, n, count, 4 * p - top, -left, H, W, C, rows, cols, channels, framed)
             for a in range(6):
                 pixel_rows(framed, count, height, across, rows, cols, channels, a, planes, plane)
-                for panel in range(panels):
+                for panel in range(first_panel, panels):
                     first = 0 if single else (a * panels + panel) * 6 * filter_plane
                     if single:
                         filter_row(packed, C, a, panel, filters, first)
@@ -183,27 +184,33 @@ def winograd(x, packed, bias, y, numbers):
                         multiply(tiles, planes, b * plane, row_of(C), 1,
                                  filters, first + b * filter_plane, C, sums, b * sum_plane, False)
                     halve(sums, sum_plane, tiles, panel, vectors, halves[a * half_plane:])
-            finish(halves, half_plane, tiles, bias, y, n, count, p, height, across, (P, Q, K))
+            finish(halves, half_plane, tiles, bias, y, n, count, p, height, across,
+                   (P, Q, K, first_panel * PANEL, min(K, panels * PANEL)))
 
 
 @helper
-def packed_filter(w):
-    """w (3, 3, C, K) as it is read: [panel][c][tap][PANEL], flat; zeros in the lanes from K on."""
+def share(channels, part, parts):
+    """(first, end) of the panels of one part."""
+    panels = (channels + PANEL - 1) // PANEL
+    return panels * part // parts, panels * (part + 1) // parts
+
+
+@helper
+def packed_filter(w, first, panels):
+    """w (3, 3, C, K) as it is read, from panel `first` on: [panel][c][tap][PANEL], flat; zeros in the lanes from K on."""
     C, K = w.shape[2:]
-    panels = (K + PANEL - 1) // PANEL
     out = np.empty(panels * C * 9 * PANEL, np.float32)
     for tap in range(9):
         for c in range(C):
-            for k in range(0, panels * PANEL, LANES):
+            for k in range(first * PANEL, panels * PANEL, LANES):
                 store(out, ((k // PANEL * C + c) * 9 + tap) * PANEL + k % PANEL, load_tail(w, (tap * C + c) * K + k, K - k))
     return out
 
 
 @helper
-def packed_turned_filter(w):
+def packed_turned_filter(w, panels):
     """The filter of the input gradient, packed: turned by 180 degrees, k for c and c for k."""
-    C, K = w.shape[2:]
-    panels, weights = (C + PANEL - 1) // PANEL, w.reshape(w.size)
+    (C, K), weights = w.shape[2:], w.reshape(w.size)
     out = np.empty(panels * K * 9 * PANEL, np.float32)
     for panel in range(panels):
         for tap in range(9):
@@ -216,11 +223,13 @@ def packed_turned_filter(w):
 
 
 @cpu_kernel
-def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, winograd):
+def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, winograd, part, parts):
     """y = x * w + b of a 3x3 filter, stride 1."""
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
-    call(winograd, x.reshape(x.size), packed_filter(w), b, y.reshape(y.size), (N, H, W, C, P, Q, K, pad_top, pad_left))
+    first, panels = share(K, part, parts)
+    call(winograd, x.reshape(x.size), packed_filter(w, first, panels), b, y.reshape(y.size),
+         (N, H, W, C, P, Q, K, pad_top, pad_left, first, panels))
 
 
 @cpu_kernel
@@ -228,5 +237,6 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, wino
     """dx of a 3x3 filter, stride 1: dy convolved with the turned filter."""
     N, P, Q, K = dy.shape
     H, W, C = dx.shape[1:]
-    call(winograd, dy.reshape(dy.size), packed_turned_filter(w), np.zeros(C, np.float32), dx.reshape(dx.size),
-         (N, P, Q, K, H, W, C, 2 - pad_top, 2 - pad_left))
+    _, panels = share(C, 0, 1)
+    call(winograd, dy.reshape(dy.size), packed_turned_filter(w, panels), np.zeros(C, np.float32), dx.reshape(dx.size),
+         (N, P, Q, K, H, W, C, 2 - pad_top, 2 - pad_left, 0, panels))

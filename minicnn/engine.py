@@ -35,6 +35,7 @@ SHARD_BYTES = 9 << 20                   # activations of one shard, about
 FEWEST_IMAGES, MOST_IMAGES = 8, 64      # of a shard, before their number is rounded up to a multiple of 4: filters are
                                         # packed once for each shard; more than 64 images gain nothing
 SMALL_WORK = 4_000_000          # multiply-adds (about 200 microseconds) that are not worth waking another thread for
+PART_WORK, MOST_PARTS = 2_500_000, 4    # of one image, for each thread that shares it, and the most of them
 
 
 def usable_cores() -> int:
@@ -79,8 +80,7 @@ class Engine:
         """
         count = math.ceil(n / self.shard_images)
         count = 4 * math.ceil(count / 4) if count > 2 else min(2, n // FEWEST_IMAGES)
-        count = max(1, count)
-        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+        return _nearly_equal(n, max(1, count))
 
     def runner(self, n: int) -> Callable:
         """`run` for the shards of a batch of n: run(f, *lists) is [f(*items) for items in zip(*lists)], over the threads."""
@@ -93,8 +93,8 @@ class Engine:
         """
         count = len(lists[0])
         workers = min(threads, count)
+        self.seen_threads.add(threading.get_ident())
         if workers == 1:
-            self.seen_threads.add(threading.get_ident())
             self._worker.index = 0
             with memory.using(self.pools[0]):
                 return [function(*items) for items in zip(*lists, strict=True)]
@@ -102,7 +102,6 @@ class Engine:
         rest, failures = itertools.count(workers), []
 
         def work(worker):
-            self.seen_threads.add(threading.get_ident())
             self._worker.index = worker
             with memory.using(self.pools[worker]):
                 i = worker
@@ -114,7 +113,7 @@ class Engine:
                         return
                     i = next(rest)
 
-        helpers = [self._submit(work, worker) for worker in range(1, workers)]
+        helpers = self._submit(work, range(1, workers))
         work(0)
         for helper in helpers:
             helper.result()
@@ -122,12 +121,17 @@ class Engine:
             raise failures[0]
         return results
 
-    def _submit(self, work, worker):
+    def _submit(self, work, numbers) -> list:
+        """Futures of work(number); in one go, since parts of an image wait for each other."""
         with self._lock:
             if self._helpers is None or self._process != os.getpid():       # a fork takes no threads along
                 self._helpers = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="minicnn")
                 self._process = os.getpid()
-            return self._helpers.submit(contextvars.copy_context().run, work, worker)
+            return [self._helpers.submit(contextvars.copy_context().run, self._seen, work, number) for number in numbers]
+
+    def _seen(self, work, number):
+        self.seen_threads.add(threading.get_ident())
+        return work(number)
 
     # ---- whole passes ----
 
@@ -152,6 +156,11 @@ class Engine:
         layers = self._runnable(self.layers if layers is None else tuple(layers))
         cuts, run = self.shards(len(x)), self.runner(len(x))
         if self._can_record(layers, x.dtype, False):
+            if len(cuts) == 1 and (workers := min(self.threads, MOST_PARTS, len(x) * self.work // PART_WORK)) > 1:
+                if len(x) == 1:
+                    return self._run(1, lambda part: self._played(layers, part, workers), [x])[0]
+                cuts = _nearly_equal(len(x), min(workers, len(x)))
+                run = functools.partial(self._run, workers)
             return join(run(lambda cut: self._played(layers, x[cut]), cuts))
         if any(layer.whole_batch(False) for layer in layers):
             return join(chain.forward_shards(layers, [x[cut] for cut in cuts], False, [None] * len(cuts), run)[0])
@@ -207,11 +216,11 @@ class Engine:
             self._recordable[key] = recorded.recordable(layers, train)
         return self._recordable[key]
 
-    def _played(self, layers, x) -> np.ndarray:
-        """`infer` of one shard by a recording."""
-        recordings, key = self._recordings[self._worker.index], (layers, len(x), kernels.exact())
-        recording = recordings.take(key, lambda: recorded.Inference(layers, x))
-        y = recording.play(x).copy()
+    def _played(self, layers, x, parts: int = 1) -> np.ndarray:
+        """`infer` of one shard by a recording; with parts > 1, of one image by so many threads."""
+        recordings, key = self._recordings[self._worker.index], (layers, len(x), kernels.exact(), parts)
+        recording = recordings.take(key, lambda: recorded.Inference(layers, x, parts))
+        y = recording.play(x, self._submit).copy()
         recordings.give(key, recording)
         return y
 
@@ -230,6 +239,10 @@ class Engine:
 
         self.runner(len(x))(play, list(range(len(cuts))), cuts)
         return losses, apart(layers, adder.grads())
+
+
+def _nearly_equal(n: int, count: int) -> list[slice]:
+    return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 def _shard_keys(keys, cuts) -> list:

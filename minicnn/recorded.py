@@ -31,19 +31,19 @@ def recordable(layers, train: bool) -> bool:
 class _Recording:
     """Records `work` on stand-in arrays; the subclass says what the work is."""
 
-    def __init__(self, layers, stand_ins: dict[str, np.ndarray]):
+    def __init__(self, layers, stand_ins: dict[str, np.ndarray], parts: int = 1):
         self.layers = layers
         self._weights = [(layer, kind, name, array) for layer in layers for kind in ("params", "state")
                          for name, array in getattr(layer, kind).items()]
         self._pool = memory.Pool(keep=True)
-        self._tape = self._new_tape()
+        self._tape = self._new_tape(parts)
         with memory.using(self._pool), kernels.recording(self._tape):
             self.work(**stand_ins)
         self._tape.close(**stand_ins)
 
-    def _new_tape(self):
+    def _new_tape(self, parts: int = 1):
         from .kernels.tape import Tape
-        return Tape(owned=self._pool.holds)
+        return Tape(owned=self._pool.holds, parts=parts)
 
     def fits(self) -> bool:
         """Whether the net's weights are the arrays that were recorded."""
@@ -54,16 +54,16 @@ class _Recording:
 
 
 class Inference(_Recording):
-    """y of n images in evaluation mode; `y` is overwritten by the next playing."""
+    """y of n images in evaluation mode; `y` is overwritten by the next playing. parts: threads that share one image."""
 
-    def __init__(self, layers, x):
-        super().__init__(layers, {"x": np.zeros(x.shape, x.dtype)})
+    def __init__(self, layers, x, parts: int = 1):
+        super().__init__(layers, {"x": np.zeros(x.shape, x.dtype)}, parts)
 
     def work(self, x):
         self.y = chain.infer(self.layers, x)
 
-    def play(self, x) -> np.ndarray:
-        self._tape.play(x=x)
+    def play(self, x, start=None) -> np.ndarray:
+        self._tape.play(start=start, x=x)
         return self.y
 
 
