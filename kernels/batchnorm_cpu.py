@@ -15,7 +15,7 @@ import numpy as np
 
 from .channels_cpu import add_channels, add_rows, block_rows, map_rows, of_channel, row_length
 from .jit import cpu_kernel, helper, inlined
-from .simd import fma, less_equal, load, load_tail, where
+from .simd import flat, fma, less_equal, load, load_tail, where
 
 FINITE = 3e38
 
@@ -48,7 +48,7 @@ def batchnorm_statistics(x, mean, rest, squares):
     count, length = x.size // C, row_length(C)
     rows, step = x.size // length, block_rows(length)
     s, t, center = np.empty(length, np.float32), np.empty(length, np.float32), np.zeros((1, length), np.float32)
-    totals, spread, flat = np.zeros(length), np.zeros(length), x.reshape(x.size)
+    totals, spread, elements = np.zeros(length), np.zeros(length), flat(x, 0)
     for block in range(-1, (rows + step - 1) // step):                  # the first one twice: it has no mean before it
         row = max(block, 0) * step
         b = min(step, rows - row)
@@ -62,12 +62,12 @@ def batchnorm_statistics(x, mean, rest, squares):
     for c in range(C):
         middle, M = of_channel(totals, c, C), of_channel(spread, c, C)
         for i in range(rows * length + c, x.size, C):
-            middle += flat[i]
+            middle += elements[i]
         middle /= max(count, 1)
         for k in range(c, length if rows else 0, C):
             M += rows * (totals[k] / rows - middle) ** 2
         for i in range(rows * length + c, x.size, C):
-            M += (flat[i] - middle) ** 2
+            M += (elements[i] - middle) ** 2
         mean[c], squares[c] = middle, 0.0 if M < 0 else M               # rounding of a constant channel
         rest[c] = middle - np.float64(mean[c])
 

@@ -28,7 +28,7 @@ are cut never changes a bit.
 from numba import njit, types
 
 from .host import WIDE
-from .jit import OPTIONS, linked
+from .jit import OPTIONS, helper, linked
 from .simd import LANES, address, not_inlined, row_steps, tile_add, tile_fma, tile_relu, tile_store, tile_zeros
 
 ROWS, VECTORS = (14, 2) if WIDE else (6, 1)
@@ -53,11 +53,11 @@ _WORDS = dict(__name__=__name__, PANEL=PANEL, not_inlined=not_inlined, row_steps
               tile_relu=tile_relu, tile_store=tile_store, tile_zeros=tile_zeros)
 
 
-def _written(source, name, words, **options):
-    """The function of this name in the source text, compiled."""
+def _written(source, name, words):
+    """The function of this name in the source text."""
     scope = dict(words)
     exec(source, scope)
-    return njit(**OPTIONS, **options)(scope[name])
+    return scope[name]
 
 
 def _chooser(nv, lanes):
@@ -66,10 +66,10 @@ def _chooser(nv, lanes):
     The tiles are functions of their own and take addresses: written out in one place, LLVM kept the numbers of all of them at
     hand at once, on the stack, which cost 300 cycles a tile, the time of 50 steps; as arguments, arrays cost as much.
     """
-    tiles = {f"tile{m}": _written(_TILE.format(numbers=_NUMBERS, m=m, nv=nv, lanes=lanes), "tile", _WORDS)
+    tiles = {f"tile{m}": helper(_written(_TILE.format(numbers=_NUMBERS, m=m, nv=nv, lanes=lanes), "tile", _WORDS))
              for m in range(1, ROWS + 1)}
     lines = [f"def choose(height, {_NUMBERS}):"] + [f"    if height == {m}: tile{m}({_NUMBERS})" for m in range(1, ROWS + 1)]
-    return _written("\n".join(lines), "choose", tiles, inline="always")        # by Numba: LLVM has seen the tiles once already
+    return njit(inline="always", **OPTIONS)(_written("\n".join(lines), "choose", tiles))
 
 
 _FULL, _NARROW = _chooser(VECTORS, "tail" if WIDE else None), _chooser(1, "tail")

@@ -16,7 +16,7 @@ from .contract_cpu import PANEL
 from .conv2d_input_cpu import clearly_fewer, gather, scatter, scatter_is_cheaper
 from .frame_cpu import SCRATCH, copy_run, pad_images
 from .jit import call, cpu_kernel, helper
-from .simd import LANES
+from .simd import LANES, flat
 from .sums_cpu import CHAIN, sum_rows
 
 
@@ -51,16 +51,16 @@ def convolve(x, w, b, y, stride_h, stride_w, pad_top, pad_left, relu, contract):
     R, S = w.shape[:2]
     rows, cols = (P - 1) * stride_h + R, (Q - 1) * stride_w + S
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
-    packed, out, bias = pack(w), y.reshape(y.size), b
+    packed = pack(w)
     images = N if inside else max(1, SCRATCH // (rows * cols * C))
-    scratch = np.empty((0 if inside else min(N, images), rows, cols, C), np.float32)
-    padded = x.reshape(x.size) if inside else scratch.reshape(scratch.size)
+    scratch = np.empty(0 if inside else min(N, images) * rows * cols * C, np.float32)
+    padded = flat(x, 0) if inside else scratch
     height, width = (H, W) if inside else (rows, cols)
     for first in range(0, N, max(images, 1)):
         count = min(images, N - first)
         if not inside:
-            pad_images(x, first, count, pad_top, pad_left, scratch)
-        call(contract, padded, packed, bias, out[first * P * Q * K:], (
+            pad_images(x, first, count, pad_top, pad_left, scratch, rows, cols)
+        call(contract, padded, packed, b, flat(y, first * P * Q * K), (
             count, P, Q, K, 1, R, S * C,                                        # N O M K, T U V
             height * width * C, stride_h * width * C, stride_w * C,             # a by n, o, i
             0, width * C, 1, 0, 0, S * C * PANEL, PANEL, R * S * C * PANEL,     # a by t, u, v; b by o, t, u, v, panel
@@ -85,7 +85,7 @@ def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left,
     (N, P, Q, K), total = dy.shape, np.zeros(dw.size, np.float32)
     add_weight_gradient(x, dy, dw.shape, total, stride_h, stride_w, pad_top, pad_left, contract)
     in_order_of_weights(total, dw)
-    sum_rows(dy.reshape(dy.size), N * P * Q, K, db)
+    sum_rows(dy, N * P * Q, K, db)
 
 
 @helper
@@ -102,14 +102,14 @@ def lanes_over_taps(w_shape):
 def in_order_of_weights(total, dw):
     """dw from a total of add_weight_gradient: (r, s, c, k), or (r, k, (s, c)) where lanes run over the taps."""
     R, S, C, K = dw.shape
-    run, weights = S * C, dw.reshape(dw.size)
+    run, weights = S * C, flat(dw, 0)
     if lanes_over_taps(dw.shape):
         for r in range(R):
             for tap in range(run):
                 for k in range(K):
                     weights[(r * run + tap) * K + k] = total[(r * K + k) * run + tap]
     else:
-        weights[:] = total
+        copy_run(total, 0, dw, 0, dw.size)
 
 
 @helper
@@ -122,19 +122,19 @@ def add_weight_gradient(x, dy, w_shape, total, stride_h, stride_w, pad_top, pad_
     rows, cols = (P - 1) * stride_h + R, (Q - 1) * stride_w + S
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
     images, windows = max(1, CHAIN // (P * Q)), min(P, max(1, CHAIN // Q))      # of a run: whole images, or rows of one
-    scratch = np.empty((0 if inside else min(N, images), rows, cols, C), np.float32)
+    scratch = np.empty(0 if inside else min(N, images) * rows * cols * C, np.float32)
     height, width = (H, W) if inside else (rows, cols)
-    turned, gradient = lanes_over_taps(w_shape), dy.reshape(dy.size)
+    turned = lanes_over_taps(w_shape)
     for first in range(0, N, images):
         count = min(images, N - first)
         if not inside:
-            pad_images(x, first, count, pad_top, pad_left, scratch)
-        pixels = x.reshape(x.size)[first * H * W * C:] if inside else scratch.reshape(scratch.size)
+            pad_images(x, first, count, pad_top, pad_left, scratch, rows, cols)
+        pixels = flat(x, first * H * W * C) if inside else scratch
         image, row, pixel, step = height * width * C, stride_h * width * C, stride_w * C, width * C
         for p in range(0, P, windows):
-            lines, place, deltas = min(windows, P - p), p * row, gradient[(first * P + p) * Q * K:]
+            lines, place, deltas = min(windows, P - p), p * row, flat(dy, (first * P + p) * Q * K)
             if turned:
-                call(contract, deltas, pixels[place:], total, total, (
+                call(contract, deltas, flat(pixels, place), total, total, (
                     1, R, K, run, count, lines, Q,                              # N O M K, T U V
                     0, 0, 1, P * Q * K, Q * K, K,                               # a by n, o, i, t, u, v
                     step, image, row, pixel, PANEL,                             # b by o, t, u, v, panel

@@ -16,7 +16,7 @@ import numpy as np
 from .contract_cpu import PANEL
 from .frame_cpu import SCRATCH, add_run, copy_run, pad_images, zero_run
 from .jit import call, helper
-from .simd import LANES
+from .simd import LANES, flat
 
 SPREAD = 1 << 14            # floats of windows handed back at a time: 64 KiB
 ADDING = 8                  # what adding one vector to dx costs, in multiply-adds
@@ -65,18 +65,17 @@ def gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
     rows = top + max(P, (H - 1 + pad_top) // stride_h + 1)
     cols = left + max(Q, (W - 1 + pad_left) // stride_w + 1)
     images = max(1, SCRATCH // (rows * cols * K))
-    scratch = np.empty((min(N, images), rows, cols, K), np.float32)
-    padded, out, zeros = scratch.reshape(scratch.size), dx.reshape(dx.size), np.zeros(PANEL, np.float32)
+    padded, zeros = np.empty(min(N, images) * rows * cols * K, np.float32), np.zeros(PANEL, np.float32)
     panels = (C + PANEL - 1) // PANEL * PANEL
     packed, place = np.empty(R * S * K * panels, np.float32), 0
     for phase in range(stride_h * stride_w):                                    # pack the filter of each phase once
         r0, s0 = phase // stride_w, phase % stride_w
         taps_r, taps_s = max(0, (R - r0 + stride_h - 1) // stride_h), max(0, (S - s0 + stride_w - 1) // stride_w)
-        pack_transposed(w, r0, stride_h, taps_r, s0, stride_w, taps_s, packed[place:])
+        pack_transposed(w, r0, stride_h, taps_r, s0, stride_w, taps_s, flat(packed, place))
         place += taps_r * taps_s * K * panels
     for first in range(0, N, images):
         count, place = min(images, N - first), 0
-        pad_images(dy, first, count, top, left, scratch)
+        pad_images(dy, first, count, top, left, padded, rows, cols)
         for r0 in range(stride_h):
             for s0 in range(stride_w):
                 taps_r, taps_s = max(0, (R - r0 + stride_h - 1) // stride_h), max(0, (S - s0 + stride_w - 1) // stride_w)
@@ -84,7 +83,7 @@ def gather(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
                 p0 = (h0 + pad_top - r0) // stride_h - (taps_r - 1) + top       # where its first window starts
                 q0 = (w0 + pad_left - s0) // stride_w - (taps_s - 1) + left
                 if h0 < H and w0 < W:
-                    call(contract, padded, packed[place:], zeros, out[((first * H + h0) * W + w0) * C:], (
+                    call(contract, padded, flat(packed, place), zeros, flat(dx, ((first * H + h0) * W + w0) * C), (
                         count, (H - h0 + stride_h - 1) // stride_h, (W - w0 + stride_w - 1) // stride_w, C,
                         1, taps_r, taps_s * K,                                  # the line above: N O M K; T U V
                         rows * cols * K, cols * K, K, 0, cols * K, 1,           # a by n, o, i, t, u, v
@@ -105,18 +104,18 @@ def scatter(dy, w, dx, stride_h, stride_w, pad_top, pad_left, contract):
     rows, cols = max((P - 1) * stride_h + R, pad_top + H), max((Q - 1) * stride_w + S, pad_left + W)
     inside = pad_top == 0 and pad_left == 0 and rows == H and cols == W
     block, apart = max(1, SPREAD // (Q * taps)), (S + stride_w - 1) // stride_w
-    filters, transposed, zeros = w.reshape(w.size), np.empty(K * taps, np.float32), np.zeros(PANEL, np.float32)
+    filters, transposed, zeros = flat(w, 0), np.empty(K * taps, np.float32), np.zeros(PANEL, np.float32)
     for tap in range(taps):
         for k in range(K):
             transposed[k * taps + tap] = filters[tap * K + k]
-    gradient, out = dy.reshape(dy.size), dx.reshape(dx.size)
+    out = flat(dx, 0)
     spread, frame = np.empty(block * Q * taps, np.float32), np.empty(0 if inside else rows * cols * C, np.float32)
     for n in range(N):
         target, start = (out, n * H * W * C) if inside else (frame, 0)
         zero_run(target, start, rows * cols * C)
         for first in range(0, P, block):
             count = min(block, P - first)
-            call(contract, gradient[(n * P + first) * Q * K:], transposed, zeros, spread, (
+            call(contract, flat(dy, (n * P + first) * Q * K), transposed, zeros, spread, (
                 1, 1, count * Q, taps, 1, 1, K,                                 # N O M K, T U V
                 0, 0, K, 0, 0, 1, 0, 0, 0, taps, PANEL,                         # a by n, o, i, t, u, v; b by o, t, u, v, panel
                 0, 0, 0, 0, 0, 0, taps, 0, 0, 0))                               # start by n, o, i, panel; out by n, o, i

@@ -15,7 +15,7 @@ from .conv2d_input_cpu import clearly_fewer
 from .convpool2d_winners_cpu import scatter_winners, spread_winners, sum_living, sum_winners, winners_are_cheaper
 from .frame_cpu import SCRATCH, pad_images
 from .jit import call, cpu_kernel, helper
-from .simd import LANES, both, invert, isnan, less_equal, load, splat, splat_int, store, store_bytes, store_tail, where
+from .simd import LANES, both, flat, invert, isnan, less_equal, load, splat, splat_int, store, store_bytes, store_tail, where
 
 DEAD = 255                  # argmax of a window where ReLU lets nothing through
 
@@ -40,12 +40,12 @@ def forward_over_filters(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, 
     rows, cols = P * size_h + R - 1, width + S - 1
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
     packed, band = pack(w), np.empty(size_h * width * K + LANES, np.float32)
-    scratch = np.empty((0 if inside else min(N, 1), rows, cols, C), np.float32)
+    scratch = np.empty(0 if inside else rows * cols * C, np.float32)
     pitch = (W if inside else cols) * C
     for n in range(N):
         if not inside:
-            pad_images(x, n, 1, pad_top, pad_left, scratch)
-        image = x.reshape(x.size)[n * H * W * C:] if inside else scratch.reshape(scratch.size)
+            pad_images(x, n, 1, pad_top, pad_left, scratch, rows, cols)
+        image = flat(x, n * H * W * C) if inside else scratch
         for p in range(P):
             call(contract, image, packed, b, band, (
                 1, size_h, width, K, 1, R, S * C,                           # N O M K, T U V
@@ -73,15 +73,18 @@ def forward_over_pixels(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, c
     rows, cols, line = P * size_h + R - 1, width + S - 1, (width + PANEL - 1) // PANEL * PANEL
     frame, shifted = np.zeros(rows * cols + line, np.float32), np.empty(rows * S * line, np.float32)
     planes, band = np.empty(size_h * K * line, np.float32), np.empty(size_h * width * K + LANES, np.float32)
-    bias = np.repeat(b, PANEL)
+    bias = np.empty(K * PANEL, np.float32)
+    for k in range(K):
+        for lane in range(PANEL):
+            bias[k * PANEL + lane] = b[k]
     for n in range(N):
-        pad_images(x, n, 1, pad_top, pad_left, frame[:rows * cols].reshape(1, rows, cols, 1))
+        pad_images(x, n, 1, pad_top, pad_left, frame, rows, cols)
         for h in range(rows):
             for s in range(S):
                 for q in range(0, line, LANES):
                     store(shifted, (h * S + s) * line + q, load(frame, h * cols + s + q))
         for p in range(P):
-            call(contract, w.reshape(w.size), shifted[p * size_h * S * line:], bias, planes, (
+            call(contract, flat(w, 0), flat(shifted, p * size_h * S * line), bias, planes, (
                 1, size_h, K, line, 1, 1, R * S,                            # N O M K, T U V
                 0, 0, 1, 0, 0, K, S * line, 0, 0, line, PANEL,              # a by n, o, i, t, u, v: w; b by o, t, u, v, panel
                 0, 0, PANEL, 0, 0, K * line, line, 0, 0, 0))                # start and out by n, o, i; no ReLU yet

@@ -18,6 +18,7 @@ from .jit import call, helper, linked
 from .simd import (
     LANES,
     equal,
+    flat,
     less,
     load_bytes,
     load_tail,
@@ -103,7 +104,8 @@ def _list_winners(dy, argmax, n, size_h, size_w, cols, C, apart, values, places,
     for a in range(size_h):
         for b in range(size_w):
             inside[a * size_w + b] = (a * cols + b) * C
-    counts[:] = 0
+    for k in range(K):
+        counts[k] = 0
     for p in range(P):
         for turn in range(apart):
             for q in range(turn, Q, apart):
@@ -128,17 +130,16 @@ def sum_winners(x, dy, argmax, dw, db, size_h, size_w, pad_top, pad_left, tiles)
     N, (P, Q, K), (R, S, C) = len(x), dy.shape[1:], dw.shape[:3]
     rows, cols, size = _frame(P, Q, R, S, C, size_h, size_w)
     row = (S * C + LANES - 1) // LANES * LANES
-    scratch, total = np.zeros(size + LANES, np.float32), np.zeros(K * R * row, np.float32)
-    frame = scratch[:size].reshape(1, rows, cols, C)
+    frame, total = np.zeros(size + LANES, np.float32), np.zeros(K * R * row, np.float32)
     values, places, counts = np.empty(K * P * Q, np.float32), np.empty(K * P * Q, np.int64), np.empty(K, np.int64)
     for n in range(N):
-        pad_images(x, n, 1, pad_top, pad_left, frame)
+        pad_images(x, n, 1, pad_top, pad_left, frame, rows, cols)
         _list_winners(dy, argmax, n, size_h, size_w, cols, C, 1, values, places, counts)
         for k in range(K):
             for first in range(0, counts[k], CHAIN):
-                _over_filter(tiles, values, places, k * P * Q + first, min(CHAIN, counts[k] - first), scratch, cols * C,
+                _over_filter(tiles, values, places, k * P * Q + first, min(CHAIN, counts[k] - first), frame, cols * C,
                              total, k * R * row, R, S * C)
-    weights = dw.reshape(dw.size)
+    weights = flat(dw, 0)
     for r in range(R):
         for tap in range(S * C):
             for k in range(K):
@@ -154,7 +155,7 @@ def scatter_winners(dy, argmax, w, dx, size_h, size_w, pad_top, pad_left, tiles)
     rows, cols, size = _frame(P, Q, R, S, C, size_h, size_w)
     run, row = S * C, (S * C + LANES - 1) // LANES * LANES
     frame, filters = np.empty(size + LANES, np.float32), np.zeros(K * R * row, np.float32)
-    weights, out = w.reshape(w.size), dx.reshape(dx.size)
+    weights, out = flat(w, 0), flat(dx, 0)
     for r in range(R):
         for tap in range(run):
             for k in range(K):

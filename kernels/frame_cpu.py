@@ -33,10 +33,9 @@ def zero_run(b, j, count):
 
 
 @helper
-def pad_images(x, first, images, top, left, scratch):
-    """scratch[i, h + top, w + left] = x[first + i, h, w], zeros around; what lies beyond the scratch is left out."""
+def pad_images(x, first, images, top, left, scratch, rows, cols):
+    """scratch[i, h + top, w + left] = x[first + i, h, w], zeros around; what lies beyond its rows and columns is left out."""
     H, W, C = x.shape[1:]
-    rows, cols = scratch.shape[1:3]
     left = min(left, cols)                  # a stride may step over the whole image, and over part of its border
     copied = min(W, cols - left)
     for i in range(images):

@@ -17,6 +17,8 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from .cache import KernelCache
+from .inside import part
+from .simd import address
 from .table import PAD_LIMIT, SPECS, Spec, integer_range, validate
 
 # contract: a * b + c may be one instruction, where the machine has it. nsz: -0 and +0 are alike. Never nnan or ninf: NaN
@@ -35,12 +37,12 @@ def compile_seconds() -> float:
 
 def helper(function):
     """A function that other kernels compile in, as a call or inlined as LLVM sees fit."""
-    return njit(**OPTIONS)(function)
+    return part(function, **OPTIONS)
 
 
 def inlined(function):
     """A helper that is always inlined: a call with four arrays costs as much as 14 x 2 x 16 multiply-adds of a tile."""
-    return njit(forceinline=True, **OPTIONS)(function)
+    return part(function, forceinline=True, **OPTIONS)
 
 
 class _NoMatch(TypeError):
@@ -72,7 +74,7 @@ class Linked:
         if self.entry is None:
             with _lock:
                 if self.entry is None:
-                    dispatcher = njit(**OPTIONS)(self.function)
+                    dispatcher = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(self.function)
                     dispatcher._cache = KernelCache(f"{self.function.__module__}.{self.function.__name__}")
                     self.result = _compile(dispatcher, self.signature)          # kept: the address lives as long as this
                     self.entry = self.result.library.get_pointer_to_function(self.result.fndesc.llvm_func_name)
@@ -190,7 +192,7 @@ class Kernel:
         with _lock:
             if self.dispatcher is None:
                 self.addresses = _links(self.links)
-                dispatcher = njit(**OPTIONS)(_entry(self.spec, self.body, self.links))
+                dispatcher = njit(no_cfunc_wrapper=True, **OPTIONS)(_entry(self.spec, self.body, self.links))
                 dispatcher._cache = KernelCache(f"{self.__module__}.{self.__name__}")
                 dispatcher._compile_for_args = _refuse      # types without a variant are the validator's business
                 _compile(dispatcher, signature)
@@ -203,18 +205,24 @@ class Kernel:
 cpu_kernel = Kernel
 
 
-def _overlap(a, b):
-    """Whether two C-contiguous arrays share memory."""
-    p, q = a.ctypes.data, b.ctypes.data
-    return a.size > 0 and b.size > 0 and p < q + b.size * b.itemsize and q < p + a.size * a.itemsize
+@helper
+def _overlap(p, m, q, n):
+    """Whether m bytes from address p on and n bytes from q on have some in common."""
+    return m > 0 and n > 0 and p < q + n and q < p + m
 
 
+@helper
 def _windows_fit(extent, outputs, window, stride, pad, limit):
     """The condition of table._check_windows for one axis; the first line keeps the product below 2^63."""
     if outputs - 1 > (extent + 2 * PAD_LIMIT) // stride:
         return False
     after = (outputs - 1) * stride + window - pad - extent
     return -stride < after <= limit and pad <= limit
+
+
+def _memory(array) -> str:
+    """Address and bytes of an array, as Python expressions."""
+    return f"address({array.name}), {array.name}.size * {array.name}.itemsize"
 
 
 def _conditions(spec: Spec) -> list[str]:
@@ -229,7 +237,7 @@ def _conditions(spec: Spec) -> list[str]:
                 extent = f"{array.name}.shape[{axis}]"
                 tests += [f"{extent} == {bound[letter]}"] if letter in bound else [f"{extent} > 0"] if letter != "N" else []
                 bound.setdefault(letter, extent)
-    tests += [f"{a.name}.size == 0 or {a.name}.ctypes.data % {a.name}.itemsize == 0" for a in spec.arrays]
+    tests += [f"{a.name}.size == 0 or address({a.name}) % {a.name}.itemsize == 0" for a in spec.arrays]
     for name in spec.integers:
         low, high = integer_range(name)
         tests.append(f"{low} <= {name} <= {high}")
@@ -239,7 +247,7 @@ def _conditions(spec: Spec) -> list[str]:
         size = " + ".join(bound.get(name, name) for name in sizes) + f" - {len(sizes) - 1}"
         tests.append(f"fit({bound[axis]}, {bound[out]}, {size}, {stride}, {pad}, {f'{size} - 1' if pool else PAD_LIMIT})")
     for output in spec.outputs:
-        tests += [f"not overlap({output.name}, {a.name})" for a in spec.arrays if a.name != output.name]
+        tests += [f"not overlap({_memory(output)}, {_memory(a)})" for a in spec.arrays if a.name != output.name]
     return tests
 
 
@@ -251,6 +259,6 @@ def _entry(spec: Spec, body, links):
     if any(a.name == "labels" for a in spec.arrays):
         lines += ["    for label in labels:", "        if not 0 <= label < x.shape[1]: return False"]
     lines += [f"    body({names})", "    return True"]
-    scope = {"__name__": body.__module__, "body": helper(body), "overlap": helper(_overlap), "fit": helper(_windows_fit)}
+    scope = {"__name__": body.__module__, "body": helper(body), "overlap": _overlap, "fit": _windows_fit, "address": address}
     exec("\n".join(lines), scope)           # built from table.py alone
     return scope[spec.name]

@@ -7,6 +7,7 @@ lanes of a sum do not change with the machine.
     load(a, i)   load_tail(a, i, n)    store(a, i, v)   store_tail(a, i, v, n)      float32 arrays
     load_bytes(a, i, n)   store_bytes(a, i, v, n)                                   uint8 arrays, Ints
     address(a): a float32 array as a number, which these words and the tiles take in place of it; cheaper to hand on
+    flat(a, i): an array's elements from flat index i on, as an array of one axis; slices and reshape take long to compile
     not_inlined(): the function it stands in is always called
         a is a C-contiguous array with any number of axes, i a flat index into it; with n the lanes n.. are not touched
         in memory (n >= 16 touches all) and load as 0.

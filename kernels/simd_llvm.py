@@ -4,12 +4,15 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, models, overload, register_model
+from numba.np.arrayobj import populate_array
 
 from .host import WIDE
 
 __all__ = [
-    "address", "below", "bits", "both", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
+    "address", "below", "bits", "both", "either", "equal", "flat", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
     "load", "load_bytes", "load_tail", "max_lanes", "not_inlined", "splat", "splat_int", "sqrt", "store", "store_bytes",
     "store_tail", "sum_lanes", "to_float", "to_int", "where",
 ]
@@ -146,6 +149,18 @@ def address(typing, a):
     def generate(context, builder, signature, args):
         return builder.ptrtoint(context.make_array(a)(context, builder, args[0]).data, I64)
     return types.int64(a), generate
+
+
+@intrinsic
+def flat(typing, a, i):
+    view = types.Array(a.dtype, 1, "C")
+
+    def generate(context, builder, signature, args):
+        whole, part = context.make_array(a)(context, builder, args[0]), context.make_array(view)(context, builder)
+        size, item = builder.sub(whole.nitems, args[1]), whole.itemsize
+        populate_array(part, builder.gep(whole.data, [args[1]]), [size], [item], item, whole.meminfo, whole.parent)
+        return impl_ret_borrowed(context, builder, view, part._getvalue())
+    return view(a, types.int64), generate
 
 
 @intrinsic
@@ -318,20 +333,24 @@ def where(typing, p, v, w):
 
 
 def _operator(function, of_vec, of_ints):
-    """`function` on lanes, or on lanes and a number."""
-    @intrinsic
-    def apply(typing, v, w):
-        lanes = VEC if VEC in (v, w) else INTS
-        emit = of_vec if lanes == VEC else of_ints
-        return _lanewise(lanes, (lanes, lanes), lambda builder, v, w: getattr(builder, emit)(v, w))(typing, v, w)
+    """`function` on lanes, or on lanes and a number; not by `overload`, which makes a function of every one, to be compiled."""
+    emits = {VEC: of_vec, INTS: of_ints}
 
-    @overload(function)
-    def typed(v, w):
-        lanes = [t for t in (v, w) if t in (VEC, INTS)]
-        numbers = all(isinstance(t, types.Number) for t in (v, w) if t not in (VEC, INTS))
-        if lanes and numbers and (of_vec if lanes[0] == VEC else of_ints) and len({t.name for t in lanes}) == 1:
-            return lambda v, w: apply(v, w)
-        return None
+    class Typed(AbstractTemplate):
+        key = function
+
+        def generic(self, args, kws):
+            lanes = {t for t in args if t in emits}
+            fit = len(lanes) == 1 and all(t in lanes or isinstance(t, types.Number) for t in args)
+            return lanes.pop()(*args) if fit and emits[next(iter(lanes))] else None
+
+    infer_global(function)(Typed)
+    for lanes in (lanes for lanes, emit in emits.items() if emit):
+        def lower(context, builder, signature, args, lanes=lanes):
+            v, w = (_as(context, builder, *pair, lanes) for pair in zip(args, signature.args, strict=True))
+            return getattr(builder, emits[lanes])(v, w)
+        for pair in ((lanes, lanes), (lanes, types.Number), (types.Number, lanes)):
+            lower_builtin(function, *pair)(lower)
 
 
 _operator(operator.add, "fadd", "add")

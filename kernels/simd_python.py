@@ -2,7 +2,7 @@
 import numpy as np
 
 __all__ = [
-    "address", "below", "bits", "both", "either", "equal", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
+    "address", "below", "bits", "both", "either", "equal", "flat", "fma", "from_bits", "invert", "isnan", "less", "less_equal",
     "load", "load_bytes", "load_tail", "max_lanes", "not_inlined", "row_steps", "splat", "splat_int", "sqrt", "store",
     "store_bytes", "store_tail", "sum_lanes", "tile_add", "tile_axpy", "tile_fma", "tile_load", "tile_relu", "tile_scatter",
     "tile_store", "tile_zeros", "to_float", "to_int", "where",
@@ -20,6 +20,10 @@ def _number(v):
 
 def address(a):
     return a
+
+
+def flat(a, i):
+    return a.reshape(-1)[i:]
 
 
 def not_inlined():

@@ -21,7 +21,7 @@ from numba import types
 
 from .contract_cpu import PANEL
 from .jit import call, cpu_kernel, helper, linked
-from .simd import LANES, fma, load, load_tail, splat, store, store_tail
+from .simd import LANES, flat, fma, load, load_tail, splat, store, store_tail
 from .winograd_frame import frame
 from .winograd_gemm import even, multiply
 from .winograd_transforms import FILTER3_ROWS, PIXEL_FACTORS, PIXEL_ROWS, filter3, outputs4, pixels
@@ -183,7 +183,7 @@ def winograd(x, packed, bias, y, numbers):
                     for b in range(6):
                         multiply(tiles, planes, b * plane, row_of(C), 1,
                                  filters, first + b * filter_plane, C, sums, b * sum_plane, False)
-                    halve(sums, sum_plane, tiles, panel, vectors, halves[a * half_plane:])
+                    halve(sums, sum_plane, tiles, panel, vectors, flat(halves, a * half_plane))
             finish(halves, half_plane, tiles, bias, y, n, count, p, height, across,
                    (P, Q, K, first_panel * PANEL, min(K, panels * PANEL)))
 
@@ -210,7 +210,7 @@ def packed_filter(w, first, panels):
 @helper
 def packed_turned_filter(w, panels):
     """The filter of the input gradient, packed: turned by 180 degrees, k for c and c for k."""
-    (C, K), weights = w.shape[2:], w.reshape(w.size)
+    (C, K), weights = w.shape[2:], flat(w, 0)
     out = np.empty(panels * K * 9 * PANEL, np.float32)
     for panel in range(panels):
         for tap in range(9):
@@ -228,7 +228,7 @@ def conv2d_forward(x, w, b, y, stride_h, stride_w, pad_top, pad_left, winograd, 
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
     first, panels = share(K, part, parts)
-    call(winograd, x.reshape(x.size), packed_filter(w, first, panels), b, y.reshape(y.size),
+    call(winograd, flat(x, 0), packed_filter(w, first, panels), b, flat(y, 0),
          (N, H, W, C, P, Q, K, pad_top, pad_left, first, panels))
 
 
@@ -238,5 +238,5 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, wino
     N, P, Q, K = dy.shape
     H, W, C = dx.shape[1:]
     _, panels = share(C, 0, 1)
-    call(winograd, dy.reshape(dy.size), packed_turned_filter(w, panels), np.zeros(C, np.float32), dx.reshape(dx.size),
+    call(winograd, flat(dy, 0), packed_turned_filter(w, panels), np.zeros(C, np.float32), flat(dx, 0),
          (N, P, Q, K, H, W, C, 2 - pad_top, 2 - pad_left, 0, panels))

@@ -16,8 +16,9 @@ import numpy as np
 from numba import types
 
 from .contract_cpu import PANEL
+from .frame_cpu import zero_run
 from .jit import call, cpu_kernel, helper, linked
-from .simd import LANES, fma, load, splat, store, store_tail
+from .simd import LANES, flat, fma, load, splat, store, store_tail
 from .sums_cpu import sum_rows
 from .winograd_cpu import APART, pixel_rows, row_of
 from .winograd_frame import frame
@@ -109,7 +110,7 @@ def winograd_weight(x, dy, unused, dw, numbers):
     single, half_plane = images >= N and lines == down, panels * C * PANEL + APART
     sums, halves = np.empty((1 if single else 6 * panels) * 6 * sum_plane, np.float32), np.empty(18 * half_plane, np.float32)
     if N == 0:
-        dw[:] = 0
+        zero_run(dw, 0, dw.size)
         return
     for n in range(0, N, images):
         count = min(images, N - n)
@@ -135,6 +136,5 @@ def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left,
     """dw and db of a 3x3 filter, stride 1."""
     N, H, W, C = x.shape
     P, Q, K = dy.shape[1:]
-    gradient = dy.reshape(dy.size)
-    call(winograd_weight, x.reshape(x.size), gradient, db, dw.reshape(dw.size), (N, H, W, C, P, Q, K, pad_top, pad_left))
-    sum_rows(gradient, N * P * Q, K, db)
+    call(winograd_weight, flat(x, 0), flat(dy, 0), db, flat(dw, 0), (N, H, W, C, P, Q, K, pad_top, pad_left))
+    sum_rows(dy, N * P * Q, K, db)

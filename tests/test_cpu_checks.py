@@ -124,7 +124,9 @@ def test_compiled_check_and_validator_agree(check):
 
 def test_an_address_is_an_overlap_to_the_byte():
     """Arrays that touch do not overlap, one byte in common does; empty arrays overlap with nothing."""
-    overlap = jit.helper(jit._overlap)
+    def overlap(a, b):
+        return jit._overlap(a.ctypes.data, a.nbytes, b.ctypes.data, b.nbytes)
+
     bytes_ = POOL.view(np.uint8)
     for first, length in [(40, 16), (48, 0), (24, 16), (20, 16), (39, 1), (40, 1), (55, 1), (56, 8), (41, 0), (0, 200)]:
         a, b = bytes_[40:56], np.ndarray(length, np.uint8, POOL, first)
@@ -136,7 +138,7 @@ def test_an_address_is_an_overlap_to_the_byte():
 def test_windows_fit_to_the_last_row(name):
     """Every number of windows from none to too many, for all pads, strides and sizes near each other."""
     spec = kernels.SPECS[name]
-    fit, pool = jit.helper(jit._windows_fit), "size_h" in spec.integers
+    fit, pool = jit._windows_fit, "size_h" in spec.integers
     for extent in (1, 2, 5):
         for window in (1, 2, 6):
             for stride in (1, 2, 7):
@@ -152,4 +154,4 @@ def test_windows_fit_to_the_last_row(name):
     (1, 2**33 + 1, 2**31 - 1), (2**40, 2**33 + 2, 2**31 - 1), (1, 2**60, 16), (3, 2**62 + 1, 4), (2**62, 2**62, 2),
 ])
 def test_products_beyond_64_bits_do_not_wrap_around(extent, outputs, stride):
-    assert not jit.helper(jit._windows_fit)(extent, outputs, 1, stride, 0, 4096)
+    assert not jit._windows_fit(extent, outputs, 1, stride, 0, 4096)
