@@ -25,6 +25,7 @@ from .simd import (
     splat,
     splat_int,
     store_tail,
+    sum_lanes,
     tile_add,
     tile_axpy,
     tile_load,
@@ -97,24 +98,37 @@ def _over_filter(tiles, values, places, first, count, frame, pitch, rows, place,
 
 
 @helper
-def _list_winners(dy, argmax, n, size_h, size_w, cols, C, apart, values, places, counts):
-    """values[k * P * Q ...], places[...]: dy of the winners of channel k, and where their windows begin; counts[k] of them."""
-    P, Q, K = dy.shape[1:]
-    inside = np.zeros(256, np.int64)
+def _windows(P, Q, size_h, size_w, cols, C, apart):
+    """The order in which winners are listed: rows of dy, where in the frame their windows begin, and the places in a window."""
+    rows, corners, inside, i = np.empty(P * Q, np.int64), np.empty(P * Q, np.int64), np.zeros(256, np.int64), 0
+    half = (P + 1) // 2
+    for p in range(half):                                       # by turns in the upper and the lower half
+        for turn in range(apart):
+            for q in range(turn, Q, apart):
+                for line in range(p, P, half):
+                    rows[i], corners[i] = line * Q + q, (line * size_h * cols + q * size_w) * C
+                    i += 1
     for a in range(size_h):
         for b in range(size_w):
             inside[a * size_w + b] = (a * cols + b) * C
+    return rows, corners, inside
+
+
+@helper
+def _list_winners(dy, argmax, start, K, windows, area, values, places, counts):
+    """values[k * P * Q ...], places[...]: dy of the winners of channel k, and where their windows begin; counts[k] of them.
+
+    start: of the image in dy and argmax. Channel by channel, so that the end of a list stays in a register.
+    """
+    rows, corners, inside = windows
     for k in range(K):
-        counts[k] = 0
-    for p in range(P):
-        for turn in range(apart):
-            for q in range(turn, Q, apart):
-                corner = (p * size_h * cols + q * size_w) * C
-                for k in range(K):
-                    place = argmax[n, p, q, k]
-                    j = k * P * Q + counts[k]
-                    values[j], places[j] = dy[n, p, q, k], corner + inside[place]
-                    counts[k] += place < size_h * size_w
+        end = k * rows.size
+        for i in range(rows.size):
+            at = start + rows[i] * K + k
+            place = argmax[at]
+            values[end], places[end] = dy[at], corners[i] + inside[place]
+            end += place < area
+        counts[k] = end - k * rows.size
 
 
 @helper
@@ -132,19 +146,25 @@ def sum_winners(x, dy, argmax, dw, db, size_h, size_w, pad_top, pad_left, tiles)
     row = (S * C + LANES - 1) // LANES * LANES
     frame, total = np.zeros(size + LANES, np.float32), np.zeros(K * R * row, np.float32)
     values, places, counts = np.empty(K * P * Q, np.float32), np.empty(K * P * Q, np.int64), np.empty(K, np.int64)
+    windows, deltas, winners = _windows(P, Q, size_h, size_w, cols, C, 1), flat(dy, 0), flat(argmax, 0)
+    for k in range(K):
+        db[k] = 0
     for n in range(N):
         pad_images(x, n, 1, pad_top, pad_left, frame, rows, cols)
-        _list_winners(dy, argmax, n, size_h, size_w, cols, C, 1, values, places, counts)
+        _list_winners(deltas, winners, n * P * Q * K, K, windows, size_h * size_w, values, places, counts)
         for k in range(K):
             for first in range(0, counts[k], CHAIN):
-                _over_filter(tiles, values, places, k * P * Q + first, min(CHAIN, counts[k] - first), frame, cols * C,
-                             total, k * R * row, R, S * C)
+                start, count = k * P * Q + first, min(CHAIN, counts[k] - first)
+                _over_filter(tiles, values, places, start, count, frame, cols * C, total, k * R * row, R, S * C)
+                block = splat(0.0)
+                for i in range(0, count, LANES):
+                    block = block + load_tail(values, start + i, count - i)
+                db[k] += sum_lanes(block)
     weights = flat(dw, 0)
     for r in range(R):
         for tap in range(S * C):
             for k in range(K):
                 weights[(r * S * C + tap) * K + k] = total[(k * R + r) * row + tap]
-    sum_living(dy, argmax, size_h * size_w, db)
 
 
 @helper
@@ -161,11 +181,14 @@ def scatter_winners(dy, argmax, w, dx, size_h, size_w, pad_top, pad_left, tiles)
             for k in range(K):
                 filters[(k * R + r) * row + tap] = weights[(r * run + tap) * K + k]
     values, places, counts = np.empty(K * P * Q, np.float32), np.empty(K * P * Q, np.int64), np.empty(K, np.int64)
+    apart = (row + C * (2 * size_w - 1) - 1) // (C * size_w)            # whole vectors of neighbours in a list do not meet
+    windows = _windows(P, Q, size_h, size_w, cols, C, apart)
+    deltas, winners = flat(dy, 0), flat(argmax, 0)
     left = min(pad_left, cols)
     copied = min(W, cols - left)
     for n in range(N):
         zero_run(frame, 0, size + LANES)
-        _list_winners(dy, argmax, n, size_h, size_w, cols, C, (S + size_w - 2) // size_w + 1, values, places, counts)
+        _list_winners(deltas, winners, n * P * Q * K, K, windows, size_h * size_w, values, places, counts)
         for k in range(K):
             _over_filter(tiles, values, places, k * P * Q, counts[k], frame, cols * C, filters, k * R * row, R, run)
         for h in range(H):
