@@ -24,8 +24,8 @@ DEAD = 255                  # argmax of a window where ReLU lets nothing through
 def convpool2d_forward(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
     """The largest output of the convolution under each window, if above 0, and where it stands."""
     C, K, Q = x.shape[3], y.shape[3], y.shape[2]
-    if lanes_over_pixels(C, K, Q * size_w):
-        forward_over_pixels(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract)
+    if lanes_over_windows(C, K, Q, size_w):
+        forward_over_windows(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract)
     else:
         forward_over_filters(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract)
 
@@ -55,44 +55,70 @@ def forward_over_filters(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, 
 
 
 @helper
-def lanes_over_pixels(C, K, width):
-    """Whether lanes run over the pixels of a line instead of the filters: for few filters on one channel.
-
-    LeNet-5's first layer, K = 6: 2 tiles a line, of 6 filters by 16 pixels, instead of 5, of which 10 lanes in 16 are idle.
-    """
-    panels = (width + PANEL - 1) // PANEL * ((K + ROWS - 1) // ROWS)
-    return C == 1 and clearly_fewer(panels, (K + PANEL - 1) // PANEL * ((width + ROWS - 1) // ROWS))
+def line_of(Q, size_w):
+    """Floats of a line of outputs where lanes run over Q windows: size_w runs of whole vectors, and whole panels of them."""
+    return (size_w * ((Q + LANES - 1) // LANES * LANES) + PANEL - 1) // PANEL * PANEL
 
 
 @helper
-def forward_over_pixels(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
-    """One channel. Each line of the image lies S times in `shifted`, one pixel further each time: so all taps (r, s) of a line
-    of outputs are lines at equal distances, and one loop. Beyond the width of a line, lanes hold anything."""
+def lanes_over_windows(C, K, Q, size_w):
+    """Whether lanes run over the windows of a line instead of the filters: for few filters on one channel.
+
+    LeNet-5's first layer, K = 6: 2 tiles a line, of 6 filters by 16 pixels, instead of 5, of which 10 lanes in 16 are idle.
+    """
+    panels = line_of(Q, size_w) // PANEL * ((K + ROWS - 1) // ROWS)
+    return C == 1 and clearly_fewer(panels, (K + PANEL - 1) // PANEL * ((Q * size_w + ROWS - 1) // ROWS))
+
+
+@helper
+def forward_over_windows(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, contract):
+    """One channel. Place i of window j sees pixel size_w j + i + s through tap s. So each line of the image is dealt out to
+    size_w columns of every size_w-th pixel, and `shifted` holds for each s and i the run of a column that the windows see: all
+    taps (r, s) of a line are runs at equal distances, one loop, and the pool compares vectors. Beyond Q, lanes hold anything."""
     N, (P, Q, K), (R, S) = len(x), y.shape[1:], w.shape[:2]
-    width = Q * size_w
-    rows, cols, line = P * size_h + R - 1, width + S - 1, (width + PANEL - 1) // PANEL * PANEL
-    frame, shifted = np.zeros(rows * cols + line, np.float32), np.empty(rows * S * line, np.float32)
-    planes, band = np.empty(size_h * K * line, np.float32), np.empty(size_h * width * K + LANES, np.float32)
-    bias = np.empty(K * PANEL, np.float32)
+    rows, cols, line = P * size_h + R - 1, Q * size_w + S - 1, line_of(Q, size_w)
+    lanes = (Q + LANES - 1) // LANES * LANES
+    column = lanes + (S + size_w - 2) // size_w + 1
+    frame, columns = np.empty(rows * cols, np.float32), np.zeros(size_w * column, np.float32)
+    shifted, planes = np.zeros(rows * S * line, np.float32), np.empty(size_h * K * line, np.float32)
+    best_of, place_of = np.empty(K * lanes, np.float32), np.empty(K * lanes, np.uint8)
+    bias, out, winners = np.empty(K * PANEL, np.float32), flat(y, 0), flat(argmax, 0)
     for k in range(K):
         for lane in range(PANEL):
             bias[k * PANEL + lane] = b[k]
     for n in range(N):
         pad_images(x, n, 1, pad_top, pad_left, frame, rows, cols)
         for h in range(rows):
-            for s in range(S):
-                for q in range(0, line, LANES):
-                    store(shifted, (h * S + s) * line + q, load(frame, h * cols + s + q))
+            for first in range(min(size_w, cols)):
+                for j in range((cols - first + size_w - 1) // size_w):
+                    columns[np.uintp(first * column + j)] = frame[np.uintp(h * cols + j * size_w + first)]
+            for i in range(size_w):
+                at = i * column                                             # of pixel i + s: no division, which takes long
+                for s in range(S):
+                    for q in range(0, lanes, LANES):
+                        store(shifted, (h * S + s) * line + i * lanes + q, load(columns, at + q))
+                    at += column
+                    if at >= size_w * column:
+                        at -= size_w * column - 1
         for p in range(P):
             call(contract, flat(w, 0), flat(shifted, p * size_h * S * line), bias, planes, (
                 1, size_h, K, line, 1, 1, R * S,                            # N O M K, T U V
                 0, 0, 1, 0, 0, K, S * line, 0, 0, line, PANEL,              # a by n, o, i, t, u, v: w; b by o, t, u, v, panel
                 0, 0, PANEL, 0, 0, K * line, line, 0, 0, 0))                # start and out by n, o, i; no ReLU yet
-            for a in range(size_h):                                         # (lines, K, line) -> (lines, width, K)
-                for q in range(width):
-                    for k in range(K):
-                        band[(a * width + q) * K + k] = planes[(a * K + k) * line + q]
-            largest_of_band(band, y, argmax, (n * P + p) * Q * K, Q, K, size_h, size_w)
+            for k in range(K):
+                for q in range(0, lanes, LANES):
+                    best, place = splat(0.0), splat_int(DEAD)
+                    for a in range(size_h):
+                        for i in range(size_w):
+                            seen = load(planes, (a * K + k) * line + i * lanes + q)
+                            best, place = challenge(best, place, seen, a * size_w + i)
+                    store(best_of, k * lanes + q, best)
+                    store_bytes(place_of, k * lanes + q, place, LANES)
+            for q in range(Q):
+                at = ((n * P + p) * Q + q) * K
+                for k in range(K):
+                    i, j = np.uintp(at + k), np.uintp(k * lanes + q)        # unsigned: no look at whether they are negative
+                    out[i], winners[i] = best_of[j], place_of[j]
 
 
 @helper

@@ -124,9 +124,9 @@ def _list_winners(dy, argmax, start, K, windows, area, values, places, counts):
     for k in range(K):
         end = k * rows.size
         for i in range(rows.size):
-            at = start + rows[i] * K + k
+            at, to = np.uintp(start + rows[i] * K + k), np.uintp(end)       # unsigned: no look at whether they are negative
             place = argmax[at]
-            values[end], places[end] = dy[at], corners[i] + inside[place]
+            values[to], places[to] = dy[at], corners[i] + inside[place]
             end += place < area
         counts[k] = end - k * rows.size
 
