@@ -17,6 +17,7 @@ from .frame_cpu import SCRATCH, pad_images
 from .jit import call, cpu_kernel, helper
 from .simd import LANES, both, flat, invert, isnan, less_equal, load, splat, splat_int, store, store_bytes, store_tail, where
 
+LINES = 16                  # of outputs of the convolution in one call where lanes run over windows
 DEAD = 255                  # argmax of a window where ReLU lets nothing through
 
 
@@ -78,9 +79,10 @@ def forward_over_windows(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, 
     N, (P, Q, K), (R, S) = len(x), y.shape[1:], w.shape[:2]
     rows, cols, line = P * size_h + R - 1, Q * size_w + S - 1, line_of(Q, size_w)
     lanes = (Q + LANES - 1) // LANES * LANES
+    group = max(1, LINES // size_h)
     column = lanes + (S + size_w - 2) // size_w + 1
     frame, columns = np.empty(rows * cols, np.float32), np.zeros(size_w * column, np.float32)
-    shifted, planes = np.zeros(rows * S * line, np.float32), np.empty(size_h * K * line, np.float32)
+    shifted, planes = np.zeros(rows * S * line, np.float32), np.empty(group * size_h * K * line, np.float32)
     best_of, place_of = np.empty(K * lanes, np.float32), np.empty(K * lanes, np.uint8)
     bias, out, winners = np.empty(K * PANEL, np.float32), flat(y, 0), flat(argmax, 0)
     for k in range(K):
@@ -89,9 +91,9 @@ def forward_over_windows(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, 
     for n in range(N):
         pad_images(x, n, 1, pad_top, pad_left, frame, rows, cols)
         for h in range(rows):
-            for first in range(min(size_w, cols)):
-                for j in range((cols - first + size_w - 1) // size_w):
-                    columns[np.uintp(first * column + j)] = frame[np.uintp(h * cols + j * size_w + first)]
+            for i in range(min(size_w, cols)):
+                for j in range((cols - i + size_w - 1) // size_w):
+                    columns[np.uintp(i * column + j)] = frame[np.uintp(h * cols + j * size_w + i)]
             for i in range(size_w):
                 at = i * column                                             # of pixel i + s: no division, which takes long
                 for s in range(S):
@@ -100,25 +102,27 @@ def forward_over_windows(x, w, b, y, argmax, size_h, size_w, pad_top, pad_left, 
                     at += column
                     if at >= size_w * column:
                         at -= size_w * column - 1
-        for p in range(P):
-            call(contract, flat(w, 0), flat(shifted, p * size_h * S * line), bias, planes, (
-                1, size_h, K, line, 1, 1, R * S,                            # N O M K, T U V
+        for first in range(0, P, group):
+            count = min(group, P - first)
+            call(contract, flat(w, 0), flat(shifted, first * size_h * S * line), bias, planes, (
+                1, count * size_h, K, line, 1, 1, R * S,                    # N O M K, T U V
                 0, 0, 1, 0, 0, K, S * line, 0, 0, line, PANEL,              # a by n, o, i, t, u, v: w; b by o, t, u, v, panel
                 0, 0, PANEL, 0, 0, K * line, line, 0, 0, 0))                # start and out by n, o, i; no ReLU yet
-            for k in range(K):
-                for q in range(0, lanes, LANES):
-                    best, place = splat(0.0), splat_int(DEAD)
-                    for a in range(size_h):
-                        for i in range(size_w):
-                            seen = load(planes, (a * K + k) * line + i * lanes + q)
-                            best, place = challenge(best, place, seen, a * size_w + i)
-                    store(best_of, k * lanes + q, best)
-                    store_bytes(place_of, k * lanes + q, place, LANES)
-            for q in range(Q):
-                at = ((n * P + p) * Q + q) * K
+            for p in range(count):
                 for k in range(K):
-                    i, j = np.uintp(at + k), np.uintp(k * lanes + q)        # unsigned: no look at whether they are negative
-                    out[i], winners[i] = best_of[j], place_of[j]
+                    for q in range(0, lanes, LANES):
+                        best, place = splat(0.0), splat_int(DEAD)
+                        for a in range(size_h):
+                            for i in range(size_w):
+                                seen = load(planes, ((p * size_h + a) * K + k) * line + i * lanes + q)
+                                best, place = challenge(best, place, seen, a * size_w + i)
+                        store(best_of, k * lanes + q, best)
+                        store_bytes(place_of, k * lanes + q, place, LANES)
+                for q in range(Q):
+                    at = ((n * P + first + p) * Q + q) * K
+                    for k in range(K):
+                        i, j = np.uintp(at + k), np.uintp(k * lanes + q)    # unsigned: no look at whether they are negative
+                        out[i], winners[i] = best_of[j], place_of[j]
 
 
 @helper
