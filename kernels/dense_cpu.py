@@ -5,7 +5,6 @@
 import numpy as np
 
 from .contract_cpu import PANEL
-from .frame_cpu import zero_run
 from .jit import call, cpu_kernel
 from .simd import flat
 from .sums_cpu import CHAIN, sum_rows
@@ -39,11 +38,11 @@ def dense_backward_input(dy, w, dx, contract):
 def dense_backward_weight(x, dy, dw, db, contract):
     """dw[c, k] = sum over n of x[n, c] dy[n, k], in runs of CHAIN images that add up in dw; db[k] = sum over n of dy[n, k]."""
     (N, C), K = x.shape, dy.shape[1]
-    out = flat(dw, 0)
-    zero_run(out, 0, out.size)
-    for first in range(0, N, CHAIN):
-        call(contract, flat(x, first * C), flat(dy, first * K), out, out, (
+    out, zeros = flat(dw, 0), np.zeros(PANEL, np.float32)
+    for first in range(0, max(N, 1), CHAIN):
+        start, step, panel = (out, K, PANEL) if first else (zeros, 0, 0)
+        call(contract, flat(x, first * C), flat(dy, first * K), start, out, (
             1, 1, C, K, 1, 1, min(CHAIN, N - first),
             0, 0, 1, 0, 0, C, 0, 0, 0, K, PANEL,        # as above
-            0, 0, K, PANEL, 0, 0, K, 0, 0, 0))
+            0, 0, step, panel, 0, 0, K, 0, 0, 0))
     sum_rows(dy, N, K, db)
