@@ -238,7 +238,7 @@ class Engine:
             recordings.give(key, recording)
 
         self.runner(len(x))(play, list(range(len(cuts))), cuts)
-        return losses, apart(layers, adder.grads())
+        return losses, recorded.Gradients(apart(layers, adder.grads()), adder.total)
 
 
 def _nearly_equal(n: int, count: int) -> list[slice]:

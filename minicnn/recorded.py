@@ -11,6 +11,7 @@ out what must last: the losses, and the gradients by `add_gradients`. It holds f
 from __future__ import annotations
 
 import threading
+from operator import is_
 
 import numpy as np
 
@@ -121,16 +122,16 @@ class OrderedTotal:
     """
 
     def __init__(self):
-        self._total, self._views, self._next, self._waiting, self._lock = None, None, 0, {}, threading.Lock()
+        self.total, self._views, self._next, self._waiting, self._lock = None, None, 0, {}, threading.Lock()
 
     def add(self, index: int, step: Step) -> None:
         """Take the gradients of shard `index` out of its recording."""
         with self._lock:
-            if self._total is None:
-                self._total = _zeros(step.size)
-                self._views = step.views(self._total)
+            if self.total is None:
+                self.total = _zeros(step.size)
+                self._views = step.views(self.total)
             early = self._next != index
-        part = _zeros(step.size) if early else self._total
+        part = _zeros(step.size) if early else self.total
         step.add_gradients(part)                # no other shard is `next`: nobody else touches the total
         with self._lock:
             if early:
@@ -138,12 +139,38 @@ class OrderedTotal:
             else:
                 self._next += 1
             while self._next in self._waiting:
-                self._total += self._waiting.pop(self._next)
+                self.total += self._waiting.pop(self._next)
                 self._next += 1
 
     def grads(self) -> list[dict[str, np.ndarray]]:
         """One dict for each layer: views of the total."""
         return self._views
+
+
+class Gradients(list):
+    """A dict of gradients for each layer, all of them views of one array, `total`, in the same places at every step."""
+
+    def __init__(self, of_layers, total: np.ndarray):
+        super().__init__(of_layers)
+        self.total = total
+
+
+class Update:
+    """An optimizer's update of all params, recorded while it was done: `play` does it again with other Gradients."""
+
+    def __init__(self, update, optimizer, arrays: list[np.ndarray], grads: Gradients):
+        from .kernels.tape import Tape
+        self._arrays, self._settings, self._tape = arrays, dict(vars(optimizer)), Tape()
+        with kernels.recording(self._tape):
+            update()
+        self._tape.close(total=grads.total)
+
+    def fits(self, optimizer, arrays: list[np.ndarray]) -> bool:
+        """Whether these are the params and slots that were recorded, in the same order, and the optimizer is set as it was."""
+        return self._settings == vars(optimizer) and len(arrays) == len(self._arrays) and all(map(is_, arrays, self._arrays))
+
+    def play(self, step: int, lr: float, grads: Gradients) -> None:
+        self._tape.play({"step": step, "lr": lr}, total=grads.total)
 
 
 class Recordings:

@@ -11,12 +11,13 @@ import math
 
 import numpy as np
 
+from . import kernels, recorded
 from .arguments import whole
 from .engine import Engine
 from .errors import Diverged
 from .layers.base import Layer
 from .losses import SoftmaxCrossEntropy
-from .optim import SGD
+from .optim import SGD, Adam, AdamW
 from .random import Keys
 from .sequential import Sequential
 
@@ -37,6 +38,7 @@ class Trainer:
         self.seed, self.accumulate, self.lr = seed, whole(accumulate, "accumulate"), self.optimizer.lr
         self.step_count = 0                     # updates made
         self._held: list = []                   # gradients of the calls since the last update
+        self._recorded: recorded.Update | None = None
         self.slots = {key: self.optimizer.slots(param) for key, param in self._params().items()}
 
     def step(self, x, labels, samples=None, epoch: int | None = None) -> float:
@@ -62,7 +64,18 @@ class Trainer:
 
     def _update(self) -> None:
         self.step_count += 1
-        params = self._params()
+        held, params, recordable = self._held, self._params(), type(self.optimizer) in (SGD, Adam, AdamW)
+        if len(held) == 1 and isinstance(held[0], recorded.Gradients) and recordable and not kernels.replaced():
+            arrays = [*params.values(), *(array for slots in self.slots.values() for array in slots.values())]
+            if self._recorded is not None and self._recorded.fits(self.optimizer, arrays):
+                self._recorded.play(self.step_count, self.lr, held[0])
+            else:
+                self._recorded = recorded.Update(lambda: self._update_each(params), self.optimizer, arrays, held[0])
+        else:
+            self._update_each(params)
+        self._held = []
+
+    def _update_each(self, params: dict[str, np.ndarray]) -> None:
         for layer, *parts in zip(self.net.logit_layers, *self._held, strict=True):
             for name in parts[0]:
                 grad = parts[0][name]
@@ -72,7 +85,6 @@ class Trainer:
                     grad /= len(parts)
                 key = f"{layer.name}/{name}"
                 self.optimizer.update(params[key], grad, self.slots[key], self.step_count, self.lr)
-        self._held = []
 
     def _params(self) -> dict[str, np.ndarray]:
         """"conv2d_1/w" -> the array, of all layers that train; a Residual's are its own layers', as "residual_1/conv2d_2/w"."""
@@ -112,7 +124,9 @@ class Trainer:
 
     def _refuse_non_finite(self, loss: float, grads: list, x: np.ndarray) -> None:
         with np.errstate(over="ignore", invalid="ignore"):      # a sum is quick; one that overflows is looked at again below
-            sums = [np.add.reduce(grad, None) for of_layer in grads for grad in of_layer.values()]
+            arrays = [grads.total] if isinstance(grads, recorded.Gradients) else \
+                [grad for of_layer in grads for grad in of_layer.values()]
+            sums = [np.add.reduce(array, None) for array in arrays]
         if all(map(math.isfinite, [loss, *sums])):
             return
         bad = [(layer, name) for layer, of_layer in zip(self.net.logit_layers, grads, strict=True)
