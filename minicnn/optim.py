@@ -19,13 +19,6 @@ from . import kernels
 from .arguments import flag, real
 
 
-def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays with one axis, where that is the same memory: one compiled kernel then serves weights of every shape."""
-    if all(a.flags.c_contiguous and a.shape == arrays[0].shape for a in arrays):
-        return tuple(a.reshape(-1) for a in arrays)
-    return arrays
-
-
 class SGD:
     """Stochastic gradient descent. `lr` is the rate that a schedule multiplies."""
 
@@ -42,7 +35,7 @@ class SGD:
     def update(self, param: np.ndarray, grad: np.ndarray, slots: dict[str, np.ndarray], step: int, lr: float) -> None:
         """Move `param` and its slots in place; step counts from 1."""
         kernel = kernels.get("nesterov_update" if self.nesterov else "sgd_update", param.dtype)
-        kernel(*_flat(grad, param, slots["velocity"]), lr, self.momentum, self.weight_decay)
+        kernel(grad, param, slots["velocity"], lr, self.momentum, self.weight_decay)
 
     def config(self) -> dict:
         """Name and arguments, as plain data."""
@@ -67,7 +60,7 @@ class Adam:
     def update(self, param: np.ndarray, grad: np.ndarray, slots: dict[str, np.ndarray], step: int, lr: float) -> None:
         """Move `param` and its slots in place; step counts from 1."""
         kernels.get(self.kernel, param.dtype)(
-            *_flat(grad, param, slots["m"], slots["v"]), step, lr, self.beta1, self.beta2, self.eps, self.weight_decay)
+            grad, param, slots["m"], slots["v"], step, lr, self.beta1, self.beta2, self.eps, self.weight_decay)
 
     def config(self) -> dict:
         """Name and arguments, as plain data."""
