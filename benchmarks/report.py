@@ -104,7 +104,8 @@ def rates_table(found: dict, unit: str) -> str:
         lines += [f"  {name}: {reason}" for name, reason in result.get("left_out", {}).items()]
         if "scaling" in result:
             lines.append(f"  {found['threads']} threads are {result['scaling']:.2f} times as fast as 1"
-                         + (f", target {result['scaling_target']:g}" if result["scaling_target"] else ""))
+                         + (f", target {result['scaling_target']:g}" if result["scaling_target"] else "")
+                         + f"; as many processes {result['scaling_of_processes']:.2f} times")
     return "\n".join(lines)
 
 

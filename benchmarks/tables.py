@@ -40,12 +40,14 @@ def table(found: dict, unit: str) -> str:
     contenders = list(dict.fromkeys(name for result in results for name in result["rates"]))
     scaling = any("scaling" in result for result in results)
     lines = [f"{found['date']}. " + ". ".join(heading(found)) + f". All figures: `results/{found['file']}`.", ""]
-    columns = [unit, *contenders, "ratio", "target", *([f"{found['threads']} threads to 1", "target"] if scaling else [])]
+    many = f"{found['threads']} threads to 1", "target", f"{found['threads']} processes to 1"
+    columns = [unit, *contenders, "ratio", "target", *(many if scaling else ())]
     lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for result in results:
         rates = [number(result["rates"][name]["median"]) if name in result["rates"] else "–" for name in contenders]
         cells = [f"{result['row']}", *rates, *judged(result, "ratio", "target")]
-        cells += judged(result, "scaling", "scaling_target") if scaling else []
+        if scaling:
+            cells += [*judged(result, "scaling", "scaling_target"), judged(result, "scaling_of_processes", "")[0]]
         lines.append("| " + " | ".join(cells) + " |")
     notes = [f"{result['row']}: {name} {reason}." for result in results for name, reason in result.get("left_out", {}).items()]
     aims = [result for result in results if result["target"]]

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1            # linux/prctl.h
@@ -60,8 +61,25 @@ class Worker:
             self.process.communicate()
 
 
+class Together:
+    """Workers that share nothing, all let run at once, as one contender: what the machine itself gives to so many."""
+
+    def __init__(self, name: str, workers: list[Worker]):
+        self.name, self.workers = name, workers
+
+    def ask(self, command: str, *arguments) -> list[float]:
+        """The seconds of all their calls, each as what it is of a call that all of them share."""
+        with ThreadPoolExecutor(len(self.workers)) as pool:
+            answers = pool.map(lambda worker: worker.ask(command, *arguments), self.workers)
+            return [seconds / len(self.workers) for answer in answers for seconds in answer]
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.close()
+
+
 @contextlib.contextmanager
-def hired(workers: list[Worker]) -> Iterator[list[Worker]]:
+def hired(workers: list) -> Iterator[list]:
     """The workers; behind the block, and after SIGTERM within it, no stopped process is left."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -72,7 +90,7 @@ def hired(workers: list[Worker]) -> Iterator[list[Worker]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def by_turns(workers: list[Worker], rounds: int, command: str, *arguments) -> dict[str, list]:
+def by_turns(workers: list, rounds: int, command: str, *arguments) -> dict[str, list]:
     """Each round asks every worker once: {name: [answer, ...]}."""
     answers: dict[str, list] = {worker.name: [] for worker in workers}
     for number in range(rounds):

@@ -73,9 +73,10 @@ def test_where_less_is_better(tables):
 
 
 def test_scaling_has_a_target_of_its_own(tables):
-    found = document(result(scaling=1.6, scaling_target=1.7), result(scaling=1.9, scaling_target=None), file="f.json")
-    assert [row[-2:] for row in rows(tables.table(found, "images"))] == [
-        ["2 threads to 1", "target"], ["**1.60**", "1.7"], ["1.90", "–"]]
+    found = document(result(scaling=1.6, scaling_target=1.7, scaling_of_processes=1.85),
+                     result(scaling=1.9, scaling_target=None), file="f.json")
+    assert [row[-3:] for row in rows(tables.table(found, "images"))] == [
+        ["2 threads to 1", "target", "2 processes to 1"], ["**1.60**", "1.7", "1.85"], ["1.90", "–", "–"]]
 
 
 def test_what_was_left_out_is_named(tables):

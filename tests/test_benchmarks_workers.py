@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,24 @@ def test_a_contender_trains(modules):
         assert worker.process.poll() is None
         assert Path(f"/proc/{worker.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     assert worker.process.poll() is not None
+
+
+def test_workers_together_run_at_once_and_share_a_call(modules):
+    workers, both = modules("workers"), threading.Barrier(2)
+
+    class Waiting:
+        def ask(self, command, amount):
+            both.wait(60)                               # none comes past it alone
+            return [amount, 2 * amount]
+
+        def close(self):
+            closed.append(self)
+
+    closed: list = []
+    together = workers.Together("both", [Waiting(), Waiting()])
+    assert together.ask("train", 0.5) == [0.25, 0.5, 0.25, 0.5]
+    together.close()
+    assert len(closed) == 2
 
 
 @needs_stop

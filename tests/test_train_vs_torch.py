@@ -47,7 +47,7 @@ def test_the_figures(script, monkeypatch, capsys, tmp_path):
     kept = tmp_path / "kept.json"
     assert script.main(["--nets", "tinyvgg", "--rounds", "2", "--json", "--out", str(kept)]) == 0
     blocks = [name for name, command in worker.asked if command == "train"]
-    assert blocks == 2 * list(SAME)                                     # A B C D A B C D
+    assert blocks == 2 * [*SAME, "minicnn, 1 thread", "minicnn, 1 thread"]      # A B C D E A B C D E; E is two at once
     found = json.loads(capsys.readouterr().out)
     assert json.loads(kept.read_text()) == found
     result, = found["results"]
@@ -56,6 +56,7 @@ def test_the_figures(script, monkeypatch, capsys, tmp_path):
     assert ours["p20"] == pytest.approx(64 / 0.6) and ours["p80"] == 64 / 0.4
     assert result["ratio"] == 2.0 and result["ratio_of_each_round"] == [2.0, 2.0]           # to the faster format
     assert result["scaling"] == pytest.approx(0.9 / 0.5) and result["target"] == 2.5
+    assert result["scaling_of_processes"] == pytest.approx(2) and result["rates"]["minicnn, 2 processes"]["steps"] == 8
     assert found["versions"]["torch"] == "1.0" and found["threads"] == 2
 
 
@@ -64,7 +65,7 @@ def test_the_table(script, monkeypatch, capsys):
     assert script.main(["--nets", "lenet"]) == 0
     out = capsys.readouterr().out
     assert "lenet, batch 128: ratio 2.00, target 3.5; contenders within 0e+00" in out
-    assert "2 threads are 1.80 times as fast as 1, target 1.7" in out
+    assert "2 threads are 1.80 times as fast as 1, target 1.7; as many processes 2.00 times" in out
     assert ["minicnn,", "2", "threads", "256", "213", "320", "21"] in [line.split() for line in out.splitlines()]
 
 
