@@ -148,3 +148,9 @@ def test_a_net_is_profiled(tmp_path):
     done = run("bench", "lenet", "--time", "0.01", "--save", "net.json", at=tmp_path)
     assert done.code == 0 and "conv2d_1" in done.out and "of roof" in done.out
     assert json.loads((tmp_path / "net.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("what", [[], ["conv"], ["lenet"], ["mine.py:off_by_one"]])
+def test_net_is_for_a_run(mine, what):
+    done = run("bench", *what, "--net", "own.py", at=mine)
+    assert done.code == 2 and "--net names the layers of a RUN" in done.err and done.err.count("\n") == 1

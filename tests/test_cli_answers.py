@@ -173,7 +173,7 @@ def test_a_net_that_was_never_trained(place):
 
 
 def test_own_layers(place):
-    for words in (["evaluate"], ["predict", "shots/left/1.png"], ["check"]):
+    for words in (["evaluate"], ["predict", "shots/left/1.png"], ["check"], ["bench", "--time", "0.01"]):
         words.insert(1, "runs/002-own-shots")
         result = run(*words, at=place)
         fails(result, 3, "no layer 'Double'")

@@ -29,9 +29,10 @@ NET_INPUT, CLASSES = (28, 28, 1), 10
 @click.option("--compare", "old", metavar="OLD.json", help="Hold every row against a file that --save wrote.")
 @click.option("--asm", is_flag=True, help="X-ray of the machine code: vector width, FMA, spills.")
 @click.option("--html", metavar="FILE", help="Write tables and roofline picture as one HTML page.")
+@click.option("--net", "own", metavar="FILE.py", help="The file with the own layers of RUN's net.")
 @click.option("--save", metavar="FILE.json", help="Write the JSON document, for --compare.")
 @common
-def command(shared: Common, what, **options):
+def command(shared: Common, what, own, **options):
     """Judge kernels against the reference, then time them beside their peers.
 
     OP is a kernel or an operation of minicnn, as conv2d_forward or conv; FILE.py:NAME a function of yours with the same
@@ -39,6 +40,8 @@ def command(shared: Common, what, **options):
     a suite of kernels is measured, in about two minutes.
     """
     path, colon, name = (what or "").rpartition(".py:")
+    if own and (colon or what is None or what.endswith(".py") or _is_operation(what)):
+        raise UsageError("--net names the layers of a RUN, and no RUN was given")
     if colon or (what or "").endswith(".py"):
         return _bench(shared, None, (f"{path}.py", name) if colon else (what, ""), **options)
     if what is None or _is_operation(what):
@@ -47,7 +50,7 @@ def command(shared: Common, what, **options):
         if options[option]:
             flag = {"files": "shapes", "shapes": "shape", "directions": "dir", "old": "compare"}.get(option, option)
             raise UsageError(f"--{flag} is about kernels; {what} is a net, which is profiled as it is")
-    return _profile(shared, what, options["seconds"], options["save"])
+    return _profile(shared, what, own, options["seconds"], options["save"])
 
 
 def _is_operation(what: str) -> bool:
@@ -164,21 +167,25 @@ def _write(document: dict, html, save, shared: Common) -> None:
         shared.screen.note(f"page: {printable(html)}")
 
 
-def _profile(shared: Common, what: str, seconds: float, save) -> int:
+def _profile(shared: Common, what: str, own: str | None, seconds: float, save) -> int:
     from .. import atomic
     from ..nets import NETS
     from ..profile import profile, sample_batch
     from ..sequential import Sequential
+    from ..user_file import blame
     from .opening import open_run
 
     if what in NETS and not os.path.lexists(what):
+        if own:
+            raise UsageError(f"--net names the layers of a RUN, and {what} is a net of minicnn's own")
         shape = NET_INPUTS.get(what, NET_INPUT)
         net, run = Sequential(NETS[what](shape, CLASSES), shape, seed=shared.seed), None
     else:
-        net, run = open_run(what, None, shared)
+        net, run = open_run(what, own, shared)
     x, labels, source = sample_batch(net, run)
     shared.screen.note(f"{printable(what)}: {printable(source)}")
-    found = profile(net, x, labels, seconds=seconds)
+    with blame(own):
+        found = profile(net, x, labels, seconds=seconds)
     shared.screen.answer(found.table())
     if save:
         atomic.write(save, json.dumps(found.document(), indent=1, allow_nan=False).encode())
