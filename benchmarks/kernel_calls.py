@@ -57,7 +57,8 @@ class Call:
         """What comes out of a column, of copies of the arguments."""
         args = [value.copy() if isinstance(value, np.ndarray) else value for value in self.args]
         kernels.function(column, self.name)(*args)
-        found = {array.name: value.astype(np.float64) for value, array in zip(args, self.spec.arrays, strict=False) if array.output}
+        found = {array.name: value.astype(np.float64) for value, array in zip(args, self.spec.arrays, strict=False)
+                 if array.output}
         if "rest" in found:                         # of a mean: what its rounding left, another in each column
             found["mean"] += found.pop("rest")
         return list(found.values())

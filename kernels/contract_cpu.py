@@ -74,6 +74,8 @@ def _chooser(nv, lanes):
 
 _FULL, _NARROW = _chooser(VECTORS, "tail" if WIDE else None), _chooser(1, "tail")
 _FLAT = types.float32[::1]
+BLOCK = 1 << 15             # floats of a and out, or more where b is larger, that all panels of b pass over before the next ones
+FEWEST_LINES = 8            # of such a block
 
 
 @linked(_FLAT, _FLAT, _FLAT, _FLAT, types.UniTuple(types.int64, 28))
@@ -81,11 +83,14 @@ def contract(a, b, start, out, numbers):
     (N, O, M, K, T, U, V, an, ao, ai, at, au, av, bo, bt, bu, bv, bk, sn, so, si, sk, on, oo, oi, a0, relu, packed) = numbers
     a, b, start, out = address(a), address(b), address(start), address(out)
     parts = (M + ROWS - 1) // ROWS
-    for panel in range((K + PANEL - 1) // PANEL):
-        columns = min(PANEL, K - panel * PANEL)
-        last = columns - (VECTORS - 1) * LANES
-        for n in range(N):
-            for o in range(O):
+    lines = N * O
+    block = lines if bo else max(FEWEST_LINES, max(BLOCK, U * V * K) // (M * (K + ai) + 1))
+    for first in range(0, lines, block):
+        for panel in range((K + PANEL - 1) // PANEL):
+            columns = min(PANEL, K - panel * PANEL)
+            last = columns - (VECTORS - 1) * LANES
+            n, o = first // O, first % O
+            for _ in range(min(block, lines - first)):
                 i = 0
                 for part in range(parts):
                     height = M * (part + 1) // parts - i
@@ -98,3 +103,6 @@ def contract(a, b, start, out, numbers):
                         _NARROW(height, a, b, start, out, ia, ib, istart, iout, T, U, V, at, au, av, bt, bu, bv,
                                 ai, si, oi, columns, relu)
                     i += height
+                o += 1
+                if o == O:
+                    n, o = n + 1, 0

@@ -17,7 +17,9 @@ from .conv2d_input_cpu import clearly_fewer, gather, scatter, scatter_is_cheaper
 from .frame_cpu import SCRATCH, copy_run, pad_images
 from .jit import call, cpu_kernel, helper
 from .simd import LANES, flat
-from .sums_cpu import CHAIN, sum_rows
+from .sums_cpu import sum_rows
+
+RUN = 1 << 8                # pixels of the weights' gradient summed in one run: their x and dy stay in the first-level caches
 
 
 @helper
@@ -81,7 +83,7 @@ def conv2d_backward_input(dy, w, dx, stride_h, stride_w, pad_top, pad_left, cont
 @unless(winograd_weight_cpu.conv2d_backward_weight, winograd_choice.backward_weight)
 @cpu_kernel
 def conv2d_backward_weight(x, dy, dw, db, stride_h, stride_w, pad_top, pad_left, contract):
-    """dw: the sum over pixels of x times dy, in runs of about CHAIN pixels that add up; db: the sum of dy."""
+    """dw: the sum over pixels of x times dy, in runs of about RUN pixels that add up; db: the sum of dy."""
     (N, P, Q, K), total = dy.shape, np.zeros(dw.size, np.float32)
     add_weight_gradient(x, dy, dw.shape, total, stride_h, stride_w, pad_top, pad_left, contract)
     in_order_of_weights(total, dw)
@@ -121,7 +123,7 @@ def add_weight_gradient(x, dy, w_shape, total, stride_h, stride_w, pad_top, pad_
     run = S * C
     rows, cols = (P - 1) * stride_h + R, (Q - 1) * stride_w + S
     inside = pad_top == 0 and pad_left == 0 and rows <= H and cols <= W
-    images, windows = max(1, CHAIN // (P * Q)), min(P, max(1, CHAIN // Q))      # of a run: whole images, or rows of one
+    images, windows = max(1, RUN // (P * Q)), min(P, max(1, RUN // Q))          # of a run: whole images, or rows of one
     scratch = np.empty(0 if inside else min(N, images) * rows * cols * C, np.float32)
     height, width = (H, W) if inside else (rows, cols)
     turned = lanes_over_taps(w_shape)
