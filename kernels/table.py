@@ -139,18 +139,42 @@ def validate(spec: Spec, args: tuple, column_dtype: np.dtype | None) -> list:
     must be plain already, since they are written in place.
     Raises TypeError (number or type of arguments) and ValueError (shapes, ranges, overlap).
     """
+    numbers = _numbers(spec, args)
+    dtype = column_dtype if column_dtype is not None else _float_type(spec, args)
+    arrays = [_plain(spec, array, value, dtype) for array, value in zip(spec.arrays, args, strict=False)]
+    extents = _check_extents(spec, arrays, numbers)
+    _check_labels(spec, arrays, extents)
+    _check_overlap(spec, arrays)
+    return arrays + numbers
+
+
+def validate_shapes(spec: Spec, args: tuple, dtype: np.dtype) -> list:
+    """The same for arrays that lie elsewhere, of which only type and shape are looked at, never what is in them."""
+    numbers = _numbers(spec, args)
+    for array, value in zip(spec.arrays, args, strict=False):
+        expected = dtype if array.dtype == "float" else np.dtype(array.dtype)
+        if not hasattr(value, "shape") or value.dtype != expected:
+            raise TypeError(f"{spec.name}: {array.name} must be an array of {expected}, "
+                            f"got {getattr(value, 'dtype', type(value).__name__)}")
+    arrays = list(args[:len(spec.arrays)])
+    _check_extents(spec, arrays, numbers)
+    return arrays + numbers
+
+
+def _numbers(spec: Spec, args: tuple) -> list:
+    """The integers and floats among the arguments, when there are as many arguments as there should be."""
     if len(args) != len(spec.parameters):
         raise TypeError(f"{spec.name} takes {len(spec.parameters)} arguments ({', '.join(spec.parameters)}), got {len(args)}")
     n, m = len(spec.arrays), len(spec.arrays) + len(spec.integers)
-    dtype = column_dtype if column_dtype is not None else _float_type(spec, args)
-    arrays = [_plain(spec, array, value, dtype) for array, value in zip(spec.arrays, args[:n], strict=True)]
-    integers = [_integer(spec, name, value) for name, value in zip(spec.integers, args[n:m], strict=True)]
-    floats = [_float(spec, name, value) for name, value in zip(spec.floats, args[m:], strict=True)]
+    return ([_integer(spec, name, value) for name, value in zip(spec.integers, args[n:m], strict=True)]
+            + [_float(spec, name, value) for name, value in zip(spec.floats, args[m:], strict=True)])
+
+
+def _check_extents(spec: Spec, arrays: list, numbers: list) -> dict[str, int]:
+    """The extent behind each axis letter, when all shapes and windows fit."""
     extents = _extents(spec, arrays)
-    _check_windows(spec, extents | dict(zip(spec.integers, integers, strict=True)))
-    _check_labels(spec, arrays, extents)
-    _check_overlap(spec, arrays)
-    return arrays + integers + floats
+    _check_windows(spec, extents | dict(zip(spec.integers, numbers[:len(spec.integers)], strict=True)))
+    return extents
 
 
 def _float_type(spec: Spec, args: tuple) -> np.dtype:
