@@ -182,6 +182,7 @@ class Tape:
         start(work, parts): has work(part) of each done by other threads, all of them at once, and does not wait for them.
         Raises Refused where a kernel refuses its arguments (a label out of range).
         """
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}     # alive until all is played
         for name, array in arrays.items():
             self._insert(self._flat, *self._outside[name], array)       # compiled: NumPy's way to an address takes microseconds
         for name, value in (settings or {}).items():

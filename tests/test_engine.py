@@ -217,3 +217,16 @@ def test_an_answer_does_not_depend_on_the_batch(make, shape):
     together = net.predict(x)
     for lo, hi in itertools.chain([(0, 45)], ((i, i + 1) for i in (0, 17, 44)), [(3, 5), (1, 8), (20, 37), (5, 45)]):
         assert np.array_equal(net.predict(x[lo:hi]), together[lo:hi]), (lo, hi)
+
+
+def test_labels_and_samples_may_be_views():
+    """Every second of twice as many: what is recorded knows plain arrays only."""
+    found = set()
+    for see in (np.array, lambda a: np.repeat(a, 2)[::2]):
+        net = mc.Sequential([mc.Flatten(), mc.Dense(7), mc.ReLU(), mc.Dropout(0.5), mc.Dense(5)], (3, 3, 1))
+        trainer, rng = mc.Trainer(net, mc.SGD(0.1), threads=1), np.random.default_rng(0)
+        for _ in range(3):
+            x, labels, samples = rng.standard_normal((24, 3, 3, 1)), rng.integers(0, 5, 24), rng.integers(0, 1000, 24)
+            trainer.step(x, see(labels), samples=see(samples), epoch=1)
+        found.add(net.weights_sha256())
+    assert len(found) == 1
